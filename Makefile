@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+# GNU make. `make help` lists the targets; docs are in README.md.
+#
+#   make [CC=clang] [SAN=address|thread] [HOOK=1] [BUILD=dir] [V=1] TARGET
+#
+# Plain builds go to $(BUILD); every variant has a directory of its own below it: $(BUILD)/gcc-asan, ...
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+BINDIR  ?= $(PREFIX)/bin
+INCLUDEDIR ?= $(PREFIX)/include
+DESTDIR ?=
+SAN     ?=
+HOOK    ?=
+
+VERSION_PARTS := $(shell awk '/define AMX_VERSION_(MAJOR|MINOR|PATCH) / {print $$3}' include/amx.h)
+MAJOR     := $(word 1,$(VERSION_PARTS))
+MINOR     := $(word 2,$(VERSION_PARTS))
+VERSION   := $(MAJOR).$(MINOR).$(word 3,$(VERSION_PARTS))
+SOVERSION := 0
+
+# --- variants --------------------------------------------------------------------------------------------------------
+
+SAN_NAME_address := -asan
+SAN_NAME_thread  := -tsan
+SAN_FLAGS_address := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SAN_FLAGS_thread  := -fsanitize=thread -fno-omit-frame-pointer
+ifneq ($(SAN),)
+ifeq ($(SAN_FLAGS_$(SAN)),)
+$(error SAN is address or thread)
+endif
+endif
+
+VARIANT := $(notdir $(firstword $(CC)))$(SAN_NAME_$(SAN))$(if $(HOOK),-hook)
+O := $(BUILD)$(if $(filter-out cc,$(VARIANT)),/$(VARIANT))
+
+CFLAGS ?= $(if $(SAN),-O1,-O2) -g
+WARN   := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
+FLAGS   = -std=c11 -D_GNU_SOURCE -Iinclude $(WARN) -fvisibility=hidden $(SAN_FLAGS_$(SAN)) \
+          $(if $(HOOK),-DAMX_HOOK) $(CFLAGS) $(CPPFLAGS)
+LINK    = $(CC) $(CFLAGS) $(SAN_FLAGS_$(SAN)) $(LDFLAGS)
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo '  $(1) $@')
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+HEADERS  := $(wildcard include/*.h)
+LIB_OBJ  := $(patsubst %.c,$(O)/%.o,$(wildcard src/*.c))
+TOOL_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard tools/*.c))
+KINDS    ?= $(if $(HOOK),hook,unit process stress)
+TESTS    := $(patsubst %.c,$(O)/%,$(wildcard $(KINDS:%=tests/%/*_test.c)))
+FORMAT   := $(wildcard include/*.h src/*.[ch] tools/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
+
+.PHONY: all lib tool tests test quick workloads endurance copies demo install format format-check clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: lib tool
+lib: $(O)/libamx.a $(O)/libamx.so
+tool: $(O)/amx
+tests: $(TESTS)
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+# The same objects serve both libraries. No semantic interposition: our calls of our own public functions stay direct.
+$(O)/src/%.o: EXTRA := -fPIC -fno-semantic-interposition
+# Tests may look behind the curtain; tools may not.
+$(O)/tests/%.o: EXTRA := -Isrc -I.
+
+$(O)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(FLAGS) $(EXTRA) -MMD -MP -c $< -o $@
+
+$(O)/libamx.a: $(LIB_OBJ)
+	$(call say,AR)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(O)/libamx.so.$(SOVERSION): $(LIB_OBJ) amx.map
+	$(call say,LD)
+	$(Q)$(LINK) -shared -Wl,-soname,$(@F) -Wl,--version-script,amx.map $(if $(SAN)$(HOOK),,-Wl,-z,defs) \
+	    $(LIB_OBJ) -lpthread -o $@
+
+$(O)/libamx.so: $(O)/libamx.so.$(SOVERSION)
+	$(Q)ln -sf $(<F) $@
+
+$(O)/amx: $(TOOL_OBJ) $(O)/libamx.a
+	$(call say,LD)
+	$(Q)$(LINK) $^ -lpthread -o $@
+
+$(O)/tests/%_test: $(O)/tests/%_test.o $(O)/libamx.a
+	$(call say,LD)
+	$(Q)$(LINK) $^ -lcmocka -lpthread -o $@
+
+# --- tests -----------------------------------------------------------------------------------------------------------
+
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+SUB  = @$(MAKE) --no-print-directory $(JOBS) BUILD=$(BUILD)
+# Sanitizers multiply the time of every operation, so that their share of the operations is smaller.
+SCALE_ASAN ?= 10
+SCALE_TSAN ?= 5
+
+test:
+	@tests/need.sh test
+	$(SUB) all tests CC=cc SAN= HOOK=
+	$(SUB) tool tests CC=gcc SAN=address HOOK=
+	$(SUB) tests CC=clang SAN=address HOOK=
+	$(SUB) tests CC=gcc SAN=thread HOOK= KINDS="unit stress"
+	$(SUB) tests CC=clang SAN=thread HOOK= KINDS="unit stress"
+	$(SUB) tests CC=gcc SAN= HOOK=1
+	@tests/run.sh BUILD=$(BUILD) tests/format.sh tests/layers.sh tests/install_test.sh \
+	    AMX=$(BUILD)/amx $(BUILD)/tests/unit $(BUILD)/tests/process $(BUILD)/tests/stress tests/tool \
+	    $(BUILD)/gcc-hook/tests/hook \
+	    AMX_TEST_SCALE=$(SCALE_ASAN) AMX=$(BUILD)/gcc-asan/amx tests/tool \
+	    $(addprefix $(BUILD)/gcc-asan/tests/,unit process stress) \
+	    $(addprefix $(BUILD)/clang-asan/tests/,unit process stress) \
+	    AMX_TEST_SCALE=$(SCALE_TSAN) $(addprefix $(BUILD)/gcc-tsan/tests/,unit stress) \
+	    $(addprefix $(BUILD)/clang-tsan/tests/,unit stress)
+
+# For the time between two edits: one compiler, no sanitizer.
+quick: all tests
+	@tests/run.sh BUILD=$(BUILD) AMX=$(O)/amx $(addprefix $(O)/tests/,unit process stress) tests/tool
+
+# What takes longer than a test may: the same programs with more to do. Verified payloads, 10 million operations each:
+workloads: tests
+	@AMX_TEST_TIMEOUT=7200 AMX_TEST_JOBS=1 tests/run.sh AMX_TEST_SCALE=10000 \
+	    $(filter $(O)/tests/stress/workload% $(O)/tests/process/workload%,$(TESTS))
+
+# The published endurance test for its 600 seconds.
+endurance: $(O)/tests/stress/endurance_test
+	@AMX_TEST_TIMEOUT=1200 tests/run.sh AMX_TEST_SECONDS=600 $<
+
+# A copy of the segment before every store of every operation, each one checked.
+copies:
+	$(SUB) tests CC=$(CC) SAN= HOOK=1
+	@AMX_TEST_TIMEOUT=7200 tests/run.sh AMX_TEST_SCALE=1000 $(BUILD)/$(notdir $(firstword $(CC)))-hook/tests/hook
+
+demo: tool
+	@$(O)/amx demo $(FILES)
+
+clean:
+	rm -rf $(BUILD)
+
+# --- installation ----------------------------------------------------------------------------------------------------
+
+D := $(DESTDIR)
+CMAKE_DIR := $(LIBDIR)/cmake/amx
+subst_file = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+    -e 's|@VERSION@|$(VERSION)|' -e 's|@MAJOR@|$(MAJOR)|' -e 's|@MINOR@|$(MINOR)|' -e 's|@SOVERSION@|$(SOVERSION)|' \
+    -e "s|@INCLUDE_FROM_LIB@|$$(realpath -m --relative-to=$(LIBDIR) $(INCLUDEDIR))|"
+
+install: all
+	install -d $(D)$(INCLUDEDIR) $(D)$(BINDIR) $(D)$(LIBDIR)/pkgconfig $(D)$(CMAKE_DIR)
+	install -m 644 $(HEADERS) $(D)$(INCLUDEDIR)
+	install -m 755 $(O)/amx $(D)$(BINDIR)
+	install -m 644 $(O)/libamx.a $(D)$(LIBDIR)
+	install -m 755 $(O)/libamx.so.$(SOVERSION) $(D)$(LIBDIR)
+	ln -sf libamx.so.$(SOVERSION) $(D)$(LIBDIR)/libamx.so
+	$(subst_file) amx.pc.in > $(D)$(LIBDIR)/pkgconfig/amx.pc
+	$(subst_file) cmake/amxTargets.cmake.in > $(D)$(CMAKE_DIR)/amxTargets.cmake
+	$(subst_file) cmake/amxConfigVersion.cmake.in > $(D)$(CMAKE_DIR)/amxConfigVersion.cmake
+	install -m 644 cmake/amxConfig.cmake $(D)$(CMAKE_DIR)
+
+# --- style -----------------------------------------------------------------------------------------------------------
+
+format:
+	clang-format -i $(FORMAT)
+
+format-check:
+	clang-format --dry-run -Werror $(FORMAT)
+
+help:
+	@echo 'all          libamx.a, libamx.so.$(SOVERSION) and the tool amx, in $(BUILD)'
+	@echo 'demo         count the words of FILES with several processes; needs no package'
+	@echo 'test         everything, with both compilers and their sanitizers; installs what it misses'
+	@echo 'quick        the tests once, without sanitizers'
+	@echo 'workloads    10 million verified operations, with threads and with processes'
+	@echo 'endurance    600 seconds of the published endurance test'
+	@echo 'copies       the segment checked before every store of every operation'
+	@echo 'bench        against mimalloc and Boost.Interprocess; fill: how much of a segment can be handed out'
+	@echo 'install      to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR'
+	@echo 'format       clang-format; format-check only looks'
+
+include $(wildcard bench/bench.mk)
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(TOOL_OBJ)) $(TESTS:%=%.d)

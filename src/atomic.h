@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Layer 0: every access to shared memory. The order is in the name:
+ *   rlx relaxed, acq acquire, rel release, ar acquire and release, sc sequentially consistent.
+ * The types are structs, so that a plain access does not compile. There are no standalone fences but amxi_cb, which
+ * holds back the compiler only: a killed thread's stores are a prefix of its machine code, so crash order needs no
+ * more (docs/design.md, "Crash order").
+ *
+ * With AMX_HOOK (test builds) every store and read-modify-write first calls amxi_hook with the address that it is
+ * about to change.
+ */
+#ifndef AMXI_ATOMIC_H
+#define AMXI_ATOMIC_H
+
+#include "base.h"
+
+typedef struct {
+    uint64_t v_;
+} AMXI_ALIAS amxi_a64;
+typedef struct {
+    uint32_t v_;
+} AMXI_ALIAS amxi_a32;
+typedef struct {
+    uint8_t v_;
+} AMXI_ALIAS amxi_a8;
+
+#ifdef AMX_HOOK
+void amxi_hook(const volatile void *addr, size_t len);
+#define AMXI_HOOK_(p) amxi_hook((p), sizeof *(p))
+#else
+#define AMXI_HOOK_(p) ((void)0)
+#endif
+
+#define AMXI_DEFINE_LD(bits, name, order)                                                                              \
+    static inline uint##bits##_t amxi_ld##bits##_##name(const amxi_a##bits *p)                                         \
+    {                                                                                                                  \
+        return __atomic_load_n(&p->v_, order);                                                                         \
+    }
+#define AMXI_DEFINE_ST(bits, name, order)                                                                              \
+    static inline void amxi_st##bits##_##name(amxi_a##bits *p, uint##bits##_t v)                                       \
+    {                                                                                                                  \
+        AMXI_HOOK_(p);                                                                                                 \
+        __atomic_store_n(&p->v_, v, order);                                                                            \
+    }
+/* On failure *old is what was found; the failure order is the success order without its release half. */
+#define AMXI_DEFINE_CAS(bits, name, order, fail)                                                                       \
+    static inline bool amxi_cas##bits##_##name(amxi_a##bits *p, uint##bits##_t *old, uint##bits##_t v)                 \
+    {                                                                                                                  \
+        AMXI_HOOK_(p);                                                                                                 \
+        return __atomic_compare_exchange_n(&p->v_, old, v, false, order, fail);                                        \
+    }
+#define AMXI_DEFINE_RMW(bits, op, name, order)                                                                         \
+    static inline uint##bits##_t amxi_##op##bits##_##name(amxi_a##bits *p, uint##bits##_t v)                           \
+    {                                                                                                                  \
+        AMXI_HOOK_(p);                                                                                                 \
+        return __atomic_fetch_##op(&p->v_, v, order);                                                                  \
+    }
+
+AMXI_DEFINE_LD(64, rlx, __ATOMIC_RELAXED)
+AMXI_DEFINE_LD(64, acq, __ATOMIC_ACQUIRE)
+AMXI_DEFINE_LD(64, sc, __ATOMIC_SEQ_CST)
+AMXI_DEFINE_ST(64, rlx, __ATOMIC_RELAXED)
+AMXI_DEFINE_ST(64, rel, __ATOMIC_RELEASE)
+AMXI_DEFINE_ST(64, sc, __ATOMIC_SEQ_CST)
+AMXI_DEFINE_CAS(64, rlx, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
+AMXI_DEFINE_CAS(64, acq, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)
+AMXI_DEFINE_CAS(64, rel, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
+AMXI_DEFINE_CAS(64, ar, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+AMXI_DEFINE_CAS(64, sc, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+AMXI_DEFINE_RMW(64, add, rlx, __ATOMIC_RELAXED)
+AMXI_DEFINE_RMW(64, or, rlx, __ATOMIC_RELAXED)
+AMXI_DEFINE_RMW(64, or, sc, __ATOMIC_SEQ_CST)
+AMXI_DEFINE_RMW(64, and, rlx, __ATOMIC_RELAXED)
+
+AMXI_DEFINE_LD(32, rlx, __ATOMIC_RELAXED)
+AMXI_DEFINE_LD(32, acq, __ATOMIC_ACQUIRE)
+AMXI_DEFINE_LD(32, sc, __ATOMIC_SEQ_CST)
+AMXI_DEFINE_ST(32, rlx, __ATOMIC_RELAXED)
+AMXI_DEFINE_ST(32, rel, __ATOMIC_RELEASE)
+AMXI_DEFINE_ST(32, sc, __ATOMIC_SEQ_CST)
+AMXI_DEFINE_CAS(32, sc, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+AMXI_DEFINE_CAS(32, rlx, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
+AMXI_DEFINE_RMW(32, or, sc, __ATOMIC_SEQ_CST)
+AMXI_DEFINE_RMW(32, add, rlx, __ATOMIC_RELAXED)
+AMXI_DEFINE_RMW(32, add, sc, __ATOMIC_SEQ_CST)
+AMXI_DEFINE_RMW(32, sub, sc, __ATOMIC_SEQ_CST)
+
+AMXI_DEFINE_LD(8, rlx, __ATOMIC_RELAXED)
+AMXI_DEFINE_LD(8, acq, __ATOMIC_ACQUIRE)
+AMXI_DEFINE_ST(8, rlx, __ATOMIC_RELAXED)
+
+/* The one load of the library that may meet bytes which a neighbour is writing as payload: a possible footer
+ * (sector.c). What it returns is believed only if a header confirms it. */
+AMXI_NO_TSAN __attribute__((unused)) static uint32_t amxi_ld32_peek(const amxi_a32 *p)
+{
+    return __atomic_load_n(&p->v_, __ATOMIC_RELAXED);
+}
+
+/* Keeps the compiler from moving stores across it: the order in which a crash may cut them. */
+static inline void amxi_cb(void)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+#endif
