@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Reading verbs on a segment in which a demo is at work, and on a copy taken while all of it stood still.
+. "$(dirname "$0")/kit.bash"
+
+for i in $(seq 2000); do echo "line $i of a text with words that come again and words like w$i x$((i * 7919 % 10007))"; done \
+    >"$T/text"
+start_demo --size 4M "$T/text"
+
+expect "ls" 0 "$AMX" ls --json
+json "ls: peers" ".segments[] | select(.name == \"$live\") | .peers == 6 and .live_bytes > 0"
+expect "info --json" 0 "$AMX" info "$live" --json
+json "info: who is attached" '[.attached[].name] | sort ==
+    ["demo", "demo counter 1", "demo counter 2", "demo counter 3", "demo merger", "demo reader"]'
+json "info: they are alive" 'all(.attached[]; .alive and .pid > 0 and .handles == 1 and (.ticket | type) == "string")'
+json "info: a root is set" '.roots[0] | tonumber > 0'
+expect "info" 0 "$AMX" info "$live"
+says "info: a row for each" '[0-9]+ +demo reader +1 +alive'
+says "info: the root" '^root 0 +0x[0-9a-f]{16}$'
+bad=
+for i in $(seq 20); do
+    "$AMX" check "$live" --json >"$T/out" 2>"$T/err" || bad+="check $i: exit code $? $(cat "$T/err"); "
+    jq -e '.corrupt == 0' "$T/out" >/dev/null || bad+="check $i: $(cat "$T/out"); "
+    "$AMX" stat "$live" --json >"$T/out" || bad+="stat $i; "
+    jq -e '.lost_bytes == 0' "$T/out" >/dev/null || bad+="stat $i: $(cat "$T/out"); "
+    "$AMX" blocks "$live" >/dev/null 2>&1 || bad+="blocks $i; "
+done
+[ -z "$bad" ]
+verdict "20 looks at a segment in use find no damage" $? "$bad"
+expect "rm refuses a segment in use" 1 "$AMX" rm "$live"
+says "rm: says who" '6 process' "$T/err"
+[ -f "$AMX_DIR/amx.$live" ]
+verdict "rm: it is still there" $?
+
+# all of it stands still
+mapfile -t all < <(pids)
+wards+=("${all[@]}")
+kill -STOP "${all[@]}"
+for p in "${all[@]}"; do
+    until grep -q '^State:.*T' "/proc/$p/status"; do :; done
+done
+expect "blocks --json" 0 "$AMX" blocks "$live" --json
+cp "$T/out" "$T/all.json"
+json "blocks: text is there" 'any(.blocks[]; .state == 49 or .state == 50)'
+json "blocks: 7 published blocks of the demo's post" '[.blocks[] | select(.state == 53 and .owner == 0)] | length == 7'
+json "blocks: live ones have references, others none" \
+    'all(.blocks[]; (.ref != "0") == (.state == 1 or .state >= 49))'
+json "blocks: a reference holds place and life" 'all(.blocks[] | select(.ref != "0");
+    ((.offset | tonumber) + 16) / 16 == ((.ref | tonumber) / 4294967296 | floor))'
+owner=$(jq '[.blocks[] | select(.state == 49)][0].owner' "$T/all.json")
+expect "blocks --state" 0 "$AMX" blocks "$live" --json --state 49
+jq -n --slurpfile all "$T/all.json" --slurpfile some "$T/out" \
+    '$some[0].blocks == [$all[0].blocks[] | select(.state == 49)]' | grep -q true
+verdict "blocks: as selected by hand" $?
+expect "blocks --owner" 0 "$AMX" blocks "$live" --json --owner "$owner"
+jq -n --slurpfile all "$T/all.json" --slurpfile some "$T/out" \
+    "\$some[0].blocks == [\$all[0].blocks[] | select(.owner == $owner)] and \$some[0].count > 0" | grep -q true
+verdict "blocks: as selected by hand, owner" $?
+expect "blocks --min-size" 0 "$AMX" blocks "$live" --json --min-size 16K --state user
+jq -n --slurpfile all "$T/all.json" --slurpfile some "$T/out" \
+    '$some[0].blocks == [$all[0].blocks[] | select(.bytes >= 16384 and .state >= 49)]' | grep -q true
+verdict "blocks: as selected by hand, size" $?
+expect "blocks --limit" 0 "$AMX" blocks "$live" --json --limit 3
+json "blocks: says that it was limited" '.limited and .count == 3'
+expect "blocks for people" 0 "$AMX" blocks "$live" --state 53
+says "blocks: nobody's" ' 53 +- '
+expect "stat --json" 0 "$AMX" stat "$live" --json
+json "stat: the parts make the whole" \
+    '.free_bytes + .live_bytes + .cached_bytes + .acked_bytes + .lost_bytes + .unseen_bytes == .data_bytes'
+json "stat: as the blocks say" ".live_blocks == $(jq '[.blocks[] | select(.ref != "0")] | length' "$T/all.json")"
+json "stat: published" '.published_blocks >= 7'
+"$AMX" check "$live" --json >"$T/out" 2>"$T/err"
+json "check: what stopped processes hold is no damage" '.corrupt == 0'
+cp "$AMX_DIR/amx.$live" "$T/copy"
+"$AMX" check --image "$T/copy" --json >"$T/out" 2>"$T/err"
+json "check: nor in the copy" '.corrupt == 0 and .live_blocks > 7'
+"$AMX" check "$T/copy" --json >"$T/out" 2>"$T/err"
+json "check: nor if the copy is attached" '.corrupt == 0 and .image == false'
+
+# damage to a living block of the copy
+at=$(jq -r '[.blocks[] | select(.state == 49)][0].offset' "$T/all.json")
+head -c 16 /dev/zero | dd of="$T/copy" bs=1 seek="$at" conv=notrunc status=none
+expect "a zeroed header is found" 4 "$AMX" check --image "$T/copy" --json
+json "check: where it is" ".corrupt > 0 and .verdict == \"corrupt\""
+expect "rm --force" 0 "$AMX" rm --force "$live"
+[ ! -e "$AMX_DIR/amx.$live" ]
+verdict "rm: the name is gone" $?
+
+# the end of the demo
+kill -CONT "${all[@]}"
+kill -TERM "$demo"
+wait "$demo"
+verdict "an interrupted demo fails" $(($? != 1))
+says "and says why" 'interrupted by signal 15' "$T/demo.out"
+left=
+for p in "${all[@]}"; do [ ! -e "/proc/$p" ] || left+="$p "; done
+[ -z "$left" ]
+verdict "no process is left" $? "$left"
+exit $failed
