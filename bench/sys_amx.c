@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* amx: amx_alloc and amx_free by reference, a handle per thread. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "amx.h"
+#include "system.h"
+
+static int failed(const char *call, int err)
+{
+    fprintf(stderr, "amx: %s: %s\n", call, amx_strerror(err));
+    return -1;
+}
+
+static int open_segment(const char *name, int create, void **seg)
+{
+    struct amx_options o = AMX_OPTIONS_INIT;
+    char why[256] = "";
+    amx_t *h = NULL;
+    int err;
+
+    /* Each process maps elsewhere: nothing may depend on the address. */
+    o.map_hint = (const void *)(0x200000000000u + ((uintptr_t)(getpid() & 0xfff) << 34));
+    o.size = SEED_SEGMENT;
+    o.why = why;
+    o.why_len = sizeof(why);
+    err = create ? amx_create(name, &o, &h) : amx_attach(name, &o, &h);
+    if (err) {
+        fprintf(stderr, "amx: %s: %s\n", amx_strerror(err), why);
+        return -1;
+    }
+    *seg = h;
+    return 0;
+}
+
+static void unlink_segment(const char *name)
+{
+    (void)amx_unlink(name, NULL);
+}
+
+static int enter(void *seg, void **ctx)
+{
+    amx_t *h = NULL;
+    int err = amx_share((amx_t *)seg, &h);
+
+    if (err)
+        return failed("share", err);
+    *ctx = h;
+    return 0;
+}
+
+static int leave(void *seg, void *ctx)
+{
+    int err = amx_unshare((amx_t *)ctx);
+
+    (void)seg;
+    return err ? failed("unshare", err) : 0;
+}
+
+static int check(void *seg)
+{
+    struct amx_check_result r = {0};
+    int err;
+
+    r.struct_size = sizeof(r);
+    err = amx_check((amx_t *)seg, NULL, NULL, &r);
+    if (err)
+        return failed("check", err);
+    if (r.corrupt || r.undone || r.live_blocks) {
+        fprintf(stderr, "amx: check: %llu corrupt, %llu undone, %llu live blocks\n", (unsigned long long)r.corrupt,
+                (unsigned long long)r.undone, (unsigned long long)r.live_blocks);
+        return -1;
+    }
+    return 0;
+}
+
+static void close_segment(void *seg)
+{
+    (void)amx_close((amx_t *)seg);
+}
+
+static uint64_t alloc_block(void *ctx, size_t n)
+{
+    amx_ref ref = AMX_REF_NONE;
+
+    (void)amx_alloc((amx_t *)ctx, n, &ref);
+    return ref;
+}
+
+static int free_block(void *ctx, uint64_t token)
+{
+    return amx_free((amx_t *)ctx, token);
+}
+
+static void *block_ptr(void *ctx, uint64_t token)
+{
+    void *p = NULL;
+
+    (void)amx_ptr((amx_t *)ctx, token, &p);
+    return p;
+}
+
+static void run(void *ctx, struct seed *s, uint64_t ops)
+{
+    seed_run(ctx, s, ops, alloc_block, free_block);
+}
+
+static void version(char *buf, size_t len)
+{
+    int v = amx_version();
+
+    snprintf(buf, len, "amx %d.%d.%d", v / 10000, v / 100 % 100, v % 100);
+}
+
+const struct bench_system bench_system = {
+    "amx",         1,   open_segment, unlink_segment, enter,     leave,   check,
+    close_segment, run, alloc_block,  free_block,     block_ptr, version,
+};
