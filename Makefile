@@ -109,7 +109,7 @@ test:
 	$(SUB) tests CC=gcc SAN=thread HOOK= KINDS="unit stress"
 	$(SUB) tests CC=clang SAN=thread HOOK= KINDS="unit stress"
 	$(SUB) tests CC=gcc SAN= HOOK=1
-	@tests/run.sh BUILD=$(BUILD) tests/format.sh tests/layers.sh tests/install_test.sh \
+	@tests/run.sh BUILD=$(BUILD) tests/format.sh tests/layers.sh tests/origins.sh tests/readme.sh tests/install_test.sh \
 	    AMX=$(BUILD)/amx $(BUILD)/tests/unit $(BUILD)/tests/process $(BUILD)/tests/stress tests/tool \
 	    $(BUILD)/gcc-hook/tests/hook \
 	    AMX_TEST_SCALE=$(SCALE_ASAN) AMX=$(BUILD)/gcc-asan/amx tests/tool \

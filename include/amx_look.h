@@ -12,7 +12,7 @@ extern "C" {
 /** One physical block. */
 struct amx_block {
     uint64_t offset;     /**< of its header; the payload is at offset + 16 */
-    uint64_t bytes;      /**< with header */
+    uint64_t bytes;      /**< with header; not with the gap in front of a large aligned block */
     uint64_t generation; /**< 40 bits */
     amx_ref ref;         /**< if live, else 0 */
     amx_id owner_id;     /**< of the handle that owns, caches or queued it, 0 if nobody */

@@ -483,8 +483,8 @@ AMXI_SLOW static int claim_and_free(amx_t *h, uint32_t k, amx_ref ref)
 }
 
 /* The common case in a straight line: a block of ours, ALLOCATED, small, with room in its magazine. A locked
- * instruction holds back every load behind it, so all that is needed is loaded before it, and the one thing that may
- * not be trusted from before it, the size, is looked at again. */
+ * instruction holds back every load behind it, so all that is needed is loaded before it. That holds for the size too:
+ * only its owner resizes a block in place, and the owner is this very thread until the cas. */
 static AMXI_INLINE int free_unit(amx_t *h, uint32_t k, amx_ref ref, bool by_ref)
 {
     struct amxi_block_body *b = (struct amxi_block_body *)(void *)(h->data + (uint64_t)k * AMXI_UNIT);
@@ -506,8 +506,6 @@ static AMXI_INLINE int free_unit(amx_t *h, uint32_t k, amx_ref ref, bool by_ref)
      * another thread */
     if (AMXI_UNLIKELY(!amxi_cas64_ar(&b->w0, &w, w + (AMX_STATE_CACHED - AMX_STATE_ALLOCATED))))
         return claim_and_free(h, k, ref);
-    if (AMXI_UNLIKELY(AMXI_W1_SIZE(amxi_ld64_rlx(&b->w1)) != u))
-        return freed(h, k);
     m->slot[n] = k;
     m->n = n + 1;
     return AMX_OK;

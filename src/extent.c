@@ -131,8 +131,8 @@ static void publish(const struct amxi_seg *s, uint32_t tag, const struct run *r,
 {
     struct amxi_sec x;
     view(s, r->i, tag, &x);
-    amxi_st32_rlx(&x.b->ext_len, r->n); /* 1 from here on a repair takes the run apart */
-    amxi_st32_rlx(&x.b->ext_tail, r->t);
+    amxi_st32_rel(&x.b->ext_len, r->n); /* 1 from here on a repair takes the run apart. Pairs with amxi_cut_valid */
+    amxi_st32_rel(&x.b->ext_tail, r->t);
     amxi_cb();
     for (uint32_t c = r->i + 1; c < r->i + r->n; c++) { /* 2 */
         struct amxi_sec y;
@@ -219,8 +219,8 @@ void amxi_extent_repair(struct amxi_sec *x)
     amxi_cb();
     amxi_sec_reset(x);
     amxi_cb();
-    amxi_st32_rlx(&x->b->ext_tail, 0);
-    amxi_st32_rlx(&x->b->ext_len, 0);
+    amxi_st32_rel(&x->b->ext_tail, 0); /* as in publish */
+    amxi_st32_rel(&x->b->ext_len, 0);
 }
 
 int amxi_extent_free(const struct amxi_seg *s, uint32_t tag, uint64_t unit)

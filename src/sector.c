@@ -589,8 +589,10 @@ bool amxi_cut_valid(const struct amxi_seg *s, uint32_t j)
     uint64_t w = amxi_ld64_acq(&head->word);
     if (AMXI_S_KIND(w) != AMXI_K_HEAD)
         return false;
+    /* acquire each: whichever of the three shows that the HEAD is gone, what its last user did comes before us. Pairs
+     * with the releases of the fields in extent.c */
     bool owned = i + (uint64_t)amxi_ld32_acq(&head->ext_len) == j && amxi_ld32_acq(&head->ext_tail) == first;
-    return owned && amxi_ld64_rlx(&head->word) == w; /* acquire loads above: this one comes after them */
+    return owned && amxi_ld64_acq(&head->word) == w;
 }
 
 /* The large block that owned the front is gone: the front becomes a block of this sector again. */

@@ -2,7 +2,7 @@
 /*
  * The defects of the published code that need two threads (see tests/unit/regression_test.c): S4, S5, C1-C8. Each test
  * forces the interleaving as closely as it can from outside, many times; every payload is verified. The comment of each
- * test says what went wrong.
+ * test says what went wrong. tests/hook/interleave_test.c has the same interleavings for certain, one by one.
  */
 #include "tests/arena_kit.h"
 

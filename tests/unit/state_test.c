@@ -568,7 +568,7 @@ static void duelist(int me, void *ctx)
         if (me == 0)
             d->ref = alloc(d->h[0], 64);
         duel_meet(d, me, 2 * (uint64_t)round + 1);
-        for (volatile int delay = (int)((uint32_t)round * 2654435761u >> 28) * me; delay > 0; delay--)
+        for (volatile uint32_t delay = ((round ^ me) & 1 ? (uint32_t)round * 2654435761u >> 27 : 0); delay > 0; delay--)
             ;
         d->rc[me] = amx_free(d->h[me], d->ref);
         duel_meet(d, me, 2 * (uint64_t)round + 2);
@@ -646,10 +646,14 @@ static void contestant(int me, void *ctx)
 /* A free by another thread while the owner resizes: the block is freed once, with the size that it has then. */
 static void a_free_races_with_a_resize(void **state)
 {
-    amx_t *h = new_segment(MIB);
-    struct contest c = {.h = {h, new_handle(h)}, .rounds = scaled(20000)};
+    amx_t *h;
+    struct contest c = {.rounds = scaled(20000)};
 
     (void)state;
+    if (TSAN) /* what a move copies may be freed and written meanwhile; the copy is thrown away then */
+        skip();
+    c.h[0] = h = new_segment(MIB);
+    c.h[1] = new_handle(h);
     must(pthread_barrier_init(&c.gate, NULL, 2) == 0);
     run_threads(2, contestant, &c);
     pthread_barrier_destroy(&c.gate);
