@@ -98,8 +98,8 @@ $(O)/tests/%_test: $(O)/tests/%_test.o $(O)/libamx.a
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 SUB  = @$(MAKE) --no-print-directory $(JOBS) BUILD=$(BUILD)
 # Sanitizers multiply the time of every operation, so that their share of the operations is smaller.
-SCALE_ASAN ?= 10
-SCALE_TSAN ?= 5
+SCALE_ASAN ?= 25
+SCALE_TSAN ?= 15
 
 test:
 	@tests/need.sh test

@@ -44,7 +44,8 @@ static void last_meets_an_attacher(void **state)
     o.flags = AMX_F_REMOVE_LAST;
     o.handles = 1;
     ok(amx_create("meet", &o, &h));
-    uint64_t word = (uint64_t)((uint8_t *)amxi_handle(h->seg, 0) - h->seg->base), taken = AMXI_H_WORD(AMXI_H_OPEN, 9, 1);
+    uint64_t word = (uint64_t)((uint8_t *)amxi_handle(h->seg, 0) - h->seg->base),
+             taken = AMXI_H_WORD(AMXI_H_OPEN, 9, 1);
     assert_int_equal(amxi_os_reopen(amx_fd(h), true, &fd), 0);
     assert_int_equal(amxi_os_lock(fd, AMXI_LOCK_ATTACH, false), 0);
     ok(amx_close(h));
