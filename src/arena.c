@@ -197,7 +197,7 @@ static bool grow(amx_t *h, uint32_t b)
     if (!more || h->credit + more > budget)
         return false;
     h->credit += more;
-    m->cap = (uint16_t)cap;
+    m->cap = cap;
     return true;
 }
 

@@ -53,7 +53,13 @@ int amxi_os_open(const char *path, bool write, int *fd)
 
 int amxi_os_open_unnamed(const char *dir, int *fd)
 {
-    return above_stdio(open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), fd);
+    int r = above_stdio(open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), fd);
+    if (r)
+        return r;
+    r = amxi_os_mode(*fd, 0600, -1); /* a umask may have taken even our own rights, and we open it again */
+    if (r)
+        amxi_os_close(*fd);
+    return r;
 }
 
 int amxi_os_memfd(const char *label, int *fd)

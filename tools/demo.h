@@ -11,7 +11,8 @@
  * 2. The counter moves it to DEMO_COUNTING, counts the words where they lie, frees the block. Its counts collect in a
  *    table, two blocks: slots, and the bytes of the words. A full table is given to the merger.
  * 3. The merger adds the table to its private one and frees both blocks. If a counter finds no memory for a table, it
- *    gives the text itself to the merger, which then counts it: nobody ever waits for memory that only he could free.
+ *    gives the text itself to the merger, which then counts it; one that has no text to count hands on what it has when
+ *    the reader waits for memory. So nobody waits for memory that is held by one who waits for him.
  * Boxes and the hub are published blocks; root 0 refers to the hub. At the end every block has been freed by the one
  * who used it last, so the whole segment must be free.
  *
@@ -124,8 +125,10 @@ size_t demo_box_bytes(uint32_t slots);
 int demo_sit(struct demo_self *self, uint32_t seat); /**< finds the hub, takes the seat, waits for the others */
 void demo_set(struct demo_self *self, enum demo_doing what);
 bool demo_aborted(const struct demo_self *self);
-void demo_abort(struct demo_hub *hub);            /**< everybody ends */
-uint32_t demo_bell(const struct demo_self *self); /**< read it, look for work, then demo_wait with it */
+void demo_abort(struct demo_hub *hub);                 /**< everybody ends */
+void demo_want_memory(struct demo_self *self);         /**< the reader: it waits for memory, and says so to all */
+bool demo_memory_wanted(const struct demo_self *self); /**< ... does it? Asked after demo_bell, before demo_wait */
+uint32_t demo_bell(const struct demo_self *self);      /**< read it, look for work, then demo_wait with it */
 void demo_wait(struct demo_self *self, uint32_t bell, enum demo_doing why);
 /** Gives the block to `to` and sends it. Waits while the box is full. AMX_E_TIMEOUT: the demo was aborted. */
 int demo_send(struct demo_self *self, struct demo_box *box, uint32_t to, amx_ref ref);

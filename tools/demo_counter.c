@@ -163,6 +163,8 @@ int demo_counter(struct demo_self *self)
             break;
         else if (demo_aborted(self))
             err = AMX_E_TIMEOUT;
+        else if (w.table && demo_memory_wanted(self))
+            err = end_table(self, &w);
         else
             demo_wait(self, bell, DEMO_WAITS_INPUT);
     }

@@ -59,6 +59,17 @@ void demo_set(struct demo_self *self, enum demo_doing what)
         atomic_fetch_add_explicit(&seat->work, 1, memory_order_relaxed);
 }
 
+void demo_want_memory(struct demo_self *self)
+{
+    demo_set(self, DEMO_WAITS_MEMORY);
+    ring_all(self->hub); /* after it is set: who reads the new bell sees it */
+}
+
+bool demo_memory_wanted(const struct demo_self *self)
+{
+    return atomic_load_explicit(&self->hub->seat[DEMO_READER].doing, memory_order_relaxed) == DEMO_WAITS_MEMORY;
+}
+
 uint32_t demo_bell(const struct demo_self *self)
 {
     return atomic_load_explicit(&self->hub->seat[self->seat].bell, memory_order_acquire); /* pairs with ring */

@@ -114,7 +114,7 @@ static int text_block(struct demo_self *self, size_t room, amx_ref *ref, struct 
     while (err == AMX_E_NOMEM || err == AMX_E_BUSY || err == AMX_E_TIMEOUT) {
         if (demo_aborted(self))
             return AMX_E_TIMEOUT;
-        demo_set(self, DEMO_WAITS_MEMORY);
+        demo_want_memory(self);
         err = amx_alloc_wait(self->h, sizeof **text + room, WAIT_MS * UINT64_C(1000000), ref);
     }
     demo_set(self, DEMO_WORKING);

@@ -55,8 +55,12 @@ static void paths(void **state)
     fails(AMX_E_NOENT, amx_create(in_dir("none/x"), &o, &h));
     says("none");
     fails(AMX_E_NOENT, amx_attach(in_dir("none/x"), &o, &h));
-    fails(AMX_E_SYS, amx_create("/proc/x", &o, &h)); /* half a segment would be seen there */
-    says("O_TMPFILE");
+    if (geteuid() == 0) { /* half a segment would be seen there */
+        fails(AMX_E_SYS, amx_create("/proc/x", &o, &h));
+        says("O_TMPFILE");
+    } else {
+        fails(AMX_E_ACCESS, amx_create("/proc/x", &o, &h));
+    }
     fails(AMX_E_NOENT, amx_attach("none", &o, &h));
     says("amx.none");
     fails(AMX_E_INVAL, amx_attach(NULL, &o, &h));
