@@ -136,7 +136,7 @@ static int run(const struct setting *s, uint64_t seed, struct block *blocks, dou
 {
     struct amx_options o = AMX_OPTIONS_INIT;
     uint64_t x = seed, bytes = 0, one = 0;
-    struct amx_info info = {0};
+    struct amx_segment_info info = {0};
     char why[256] = "";
     uint32_t count = 0;
     amx_t *h = NULL;

@@ -32,8 +32,8 @@ typedef int amx_walk_fn(const struct amx_block *block, void *ctx); /**< not 0: s
 AMX_API int amx_walk(const amx_t *h, amx_walk_fn *fn, void *ctx);
 
 /** Numbers of a segment, in blocks and bytes. Taken by a walk: exact at rest, a sample otherwise. */
-struct amx_stat {
-    size_t struct_size;    /**< set by the caller: sizeof(struct amx_stat) */
+struct amx_stats {
+    size_t struct_size;    /**< set by the caller: sizeof(struct amx_stats) */
     uint64_t data_bytes;   /**< all sectors; the sum of the six below when exact */
     uint64_t free_bytes;   /**< in the matrix */
     uint64_t live_bytes;   /**< allocated or in a user state, with headers */
@@ -54,14 +54,7 @@ struct amx_stat {
     uint32_t sectors_large;    /**< inside a large block */
     uint32_t sectors_bad;      /**< quarantined */
 };
-#if defined(__cplusplus) && defined(__GNUC__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow" /* one name for the struct and the call, as in stat(2) */
-#endif
-AMX_API int amx_stat(const amx_t *h, struct amx_stat *out);
-#if defined(__cplusplus) && defined(__GNUC__)
-#pragma GCC diagnostic pop
-#endif
+AMX_API int amx_stat(const amx_t *h, struct amx_stats *out);
 
 /** How grave a finding is. */
 enum amx_grade {

@@ -126,8 +126,8 @@ AMX_API int amx_fd(const amx_t *h);
 AMX_API amx_id amx_handle_id(const amx_t *h);
 
 /** What a segment is: constant while attached. */
-struct amx_info {
-    size_t struct_size;   /**< set by the caller: sizeof(struct amx_info) */
+struct amx_segment_info {
+    size_t struct_size;   /**< set by the caller: sizeof(struct amx_segment_info) */
     uint8_t id[16];       /**< uuid */
     uint8_t boot_id[16];  /**< of the system that created it */
     uint64_t size;        /**< bytes of the file */
@@ -147,14 +147,7 @@ struct amx_info {
     uint32_t peers_used; /**< entries that are taken now */
     uint32_t handles_used;
 };
-#if defined(__cplusplus) && defined(__GNUC__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow" /* one name for the struct and the call, as in stat(2) */
-#endif
-AMX_API int amx_info(const amx_t *h, struct amx_info *out);
-#if defined(__cplusplus) && defined(__GNUC__)
-#pragma GCC diagnostic pop
-#endif
+AMX_API int amx_info(const amx_t *h, struct amx_segment_info *out);
 
 /**
  * Roots: AMX_ROOTS words of the segment in which its users keep the references that everything else hangs on.

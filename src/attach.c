@@ -448,7 +448,7 @@ static uint32_t handles_used(const struct amxi_seg *s, uint32_t peer)
     return n;
 }
 
-int amx_info(const amx_t *h, struct amx_info *out)
+int amx_info(const amx_t *h, struct amx_segment_info *out)
 {
     struct amxi_seg *s;
     int r = view(h, &s);
@@ -460,7 +460,7 @@ int amx_info(const amx_t *h, struct amx_info *out)
     uint64_t data = (uint64_t)g->sectors << g->sector_log2;
     size_t size = out->struct_size;
     memset(out, 0, size); /* a newer program's further fields too */
-    *out = (struct amx_info){
+    *out = (struct amx_segment_info){
         .struct_size = size,
         .size = g->size,
         .max_size = g->max_size,

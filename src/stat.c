@@ -7,7 +7,7 @@ static bool is_free(const struct amxi_rec *r)
     return AMXI_W0_STATE(r->w0) == AMX_STATE_FREE;
 }
 
-static void add_block(struct amx_stat *st, const struct amxi_rec *r, uint64_t units, bool large)
+static void add_block(struct amx_stats *st, const struct amxi_rec *r, uint64_t units, bool large)
 {
     uint64_t bytes = units * AMXI_UNIT;
     uint32_t state = AMXI_W0_STATE(r->w0);
@@ -38,7 +38,7 @@ static void add_block(struct amx_stat *st, const struct amxi_rec *r, uint64_t un
     }
 }
 
-static void add_sector(struct amx_stat *st, const struct amxi_look *l)
+static void add_sector(struct amx_stats *st, const struct amxi_look *l)
 {
     uint32_t su = l->s->g.su;
     bool large = l->kind == AMXI_K_HEAD || l->kind == AMXI_K_CONT;
@@ -64,7 +64,7 @@ static uint32_t leading(const struct amxi_look *l)
     return l->first + (l->n && is_free(&l->rec[0]) ? l->rec[0].units : 0);
 }
 
-int amx_stat(const amx_t *h, struct amx_stat *out)
+int amx_stat(const amx_t *h, struct amx_stats *out)
 {
     if (!h || !out)
         return AMX_E_INVAL;
@@ -72,7 +72,7 @@ int amx_stat(const amx_t *h, struct amx_stat *out)
     int e = amxi_look_begin(h, &l);
     if (e)
         return e;
-    struct amx_stat st = {.data_bytes = ((uint64_t)l->s->g.sectors << l->s->g.su_log2) * AMXI_UNIT};
+    struct amx_stats st = {.data_bytes = ((uint64_t)l->s->g.sectors << l->s->g.su_log2) * AMXI_UNIT};
     uint64_t run = 0, best = 0; /* units: of the whole free sectors just before, of the largest free piece */
     for (uint32_t i = 0; i < l->s->g.sectors; i++) {
         amxi_look_sector(l, i);

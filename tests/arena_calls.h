@@ -11,7 +11,7 @@
 struct world {
     amx_t *h, *more, *other;
     amx_ref live, freed, reused, again, foreign;
-    struct amx_stat before;
+    struct amx_stats before;
     unsigned char *address; /* of the live block */
 };
 
@@ -36,7 +36,7 @@ static void world_open(struct world *w)
 
 static void world_unchanged(struct world *w)
 {
-    struct amx_stat now = stat_of(w->h);
+    struct amx_stats now = stat_of(w->h);
 
     assert_memory_equal(&now, &w->before, sizeof now);
     check_clean(w->h);
@@ -258,7 +258,7 @@ static int c_walk(amx_t *h)
 }
 static int c_stat(amx_t *h)
 {
-    struct amx_stat s = {.struct_size = sizeof s};
+    struct amx_stats s = {.struct_size = sizeof s};
 
     return amx_stat(h, &s);
 }
@@ -270,7 +270,7 @@ static int c_check(amx_t *h)
 }
 static int c_info(amx_t *h)
 {
-    struct amx_info i = {.struct_size = sizeof i};
+    struct amx_segment_info i = {.struct_size = sizeof i};
 
     return amx_info(h, &i);
 }

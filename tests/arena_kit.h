@@ -49,18 +49,18 @@ static inline amx_t *new_handle(amx_t *h)
     return more;
 }
 
-static inline struct amx_info info_of(const amx_t *h)
+static inline struct amx_segment_info info_of(const amx_t *h)
 {
-    struct amx_info info = {.struct_size = sizeof info};
+    struct amx_segment_info info = {.struct_size = sizeof info};
 
     must_ok(amx_info(h, &info));
     return info;
 }
 
 /* Statistics of a segment at rest: every byte is accounted for. */
-static inline struct amx_stat stat_of(const amx_t *h)
+static inline struct amx_stats stat_of(const amx_t *h)
 {
-    struct amx_stat s = {.struct_size = sizeof s};
+    struct amx_stats s = {.struct_size = sizeof s};
 
     must_ok(amx_stat(h, &s));
     must(s.lost_bytes == 0);
@@ -94,8 +94,8 @@ static inline void check_clean(const amx_t *h)
  * and the largest request that the segment can ever serve is served. */
 static inline void check_all_free(amx_t *h)
 {
-    struct amx_info info = info_of(h);
-    struct amx_stat s;
+    struct amx_segment_info info = info_of(h);
+    struct amx_stats s;
     amx_ref whole = AMX_REF_NONE;
 
     must_ok(amx_trim(h));

@@ -62,9 +62,9 @@ static inline int files(void)
             fail_msg("why is \"%s\", without \"%s\"", why, text);                                                      \
     } while (0)
 
-static inline struct amx_info info_of(const amx_t *h)
+static inline struct amx_segment_info info_of(const amx_t *h)
 {
-    struct amx_info i = {.struct_size = sizeof i};
+    struct amx_segment_info i = {.struct_size = sizeof i};
     ok(amx_info(h, &i));
     return i;
 }

@@ -402,7 +402,7 @@ static int clear_away(struct demo_run *r)
     return err ? err : amx_heal(r->h);
 }
 
-void demo_run_check(struct demo_run *r, struct amx_check_result *check, struct amx_stat *stat)
+void demo_run_check(struct demo_run *r, struct amx_check_result *check, struct amx_stats *stat)
 {
     int err = clear_away(r);
 

@@ -16,7 +16,7 @@ struct demo_run {
     struct demo_input input;
     /* the segment */
     amx_t *h;
-    struct amx_info info;
+    struct amx_segment_info info;
     struct demo_hub *hub;
     amx_ref hub_ref;
     /* the processes, by seat */
@@ -38,7 +38,7 @@ int demo_run_begin(struct demo_run *r);
 void demo_run_work(struct demo_run *r);
 
 /** Frees hub and boxes and checks that the segment is as it was: r->fault says if not. */
-void demo_run_check(struct demo_run *r, struct amx_check_result *check, struct amx_stat *stat);
+void demo_run_check(struct demo_run *r, struct amx_check_result *check, struct amx_stats *stat);
 
 /** Removes the segment. */
 void demo_run_end(struct demo_run *r);

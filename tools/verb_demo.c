@@ -129,7 +129,7 @@ static void compare(struct demo_run *r)
 static void verdict(struct demo_run *r)
 {
     struct amx_check_result check = {0};
-    struct amx_stat stat = {0};
+    struct amx_stats stat = {0};
     char free_now[OUT_GROUPED], data[OUT_GROUPED], largest[OUT_GROUPED];
 
     demo_run_check(r, &check, &stat);

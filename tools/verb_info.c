@@ -36,7 +36,7 @@ static void fact_size(struct out_table *t, const char *what, uint64_t bytes)
     out_table_cell(t, "%s (%" PRIu64 " bytes)", out_human(human, bytes), bytes);
 }
 
-static void facts(const amx_t *h, const struct amx_info *i)
+static void facts(const amx_t *h, const struct amx_segment_info *i)
 {
     char id[TOOL_UUID], boot[TOOL_UUID], when[32], human[OUT_HUMAN];
     struct out_table t;
@@ -110,7 +110,7 @@ static int peer_json(const struct amx_peer *p, void *ctx)
     return 0;
 }
 
-static void json_facts(struct out_json *j, const amx_t *h, const struct amx_info *i)
+static void json_facts(struct out_json *j, const amx_t *h, const struct amx_segment_info *i)
 {
     char id[TOOL_UUID], boot[TOOL_UUID], when[32];
 
@@ -143,7 +143,7 @@ static void json_facts(struct out_json *j, const amx_t *h, const struct amx_info
     out_json_close(j);
 }
 
-static int show_json(const amx_t *h, const struct amx_info *i)
+static int show_json(const amx_t *h, const struct amx_segment_info *i)
 {
     struct out_json j;
     int err;
@@ -165,7 +165,7 @@ static int show_json(const amx_t *h, const struct amx_info *i)
     return err;
 }
 
-static int show(const amx_t *h, const struct amx_info *i)
+static int show(const amx_t *h, const struct amx_segment_info *i)
 {
     struct out_table t;
     int err;
@@ -182,7 +182,7 @@ static int show(const amx_t *h, const struct amx_info *i)
 
 static int run(int argc, char **argv)
 {
-    struct amx_info info = {.struct_size = sizeof info};
+    struct amx_segment_info info = {.struct_size = sizeof info};
     const char *dir = NULL, *name;
     bool json = false;
     int letter, code, err;

@@ -26,8 +26,8 @@ struct row {
     uint64_t size;
     uid_t uid;
     int err; /* of attaching: without it the rest is known */
-    struct amx_info info;
-    struct amx_stat stat;
+    struct amx_segment_info info;
+    struct amx_stats stat;
 };
 
 struct listing {

@@ -25,7 +25,7 @@ static void row(struct out_table *t, const char *what, uint64_t bytes, uint64_t 
         out_table_cell(t, "%s", "");
 }
 
-static void show(const struct amx_stat *s)
+static void show(const struct amx_stats *s)
 {
     char human[OUT_HUMAN];
     struct out_table t;
@@ -49,7 +49,7 @@ static void show(const struct amx_stat *s)
            s->largest_free);
 }
 
-static void show_json(const char *name, const struct amx_stat *s)
+static void show_json(const char *name, const struct amx_stats *s)
 {
     const struct {
         const char *key;
@@ -75,7 +75,7 @@ static void show_json(const char *name, const struct amx_stat *s)
 
 static int run(int argc, char **argv)
 {
-    struct amx_stat stat = {.struct_size = sizeof stat};
+    struct amx_stats stat = {.struct_size = sizeof stat};
     const char *dir = NULL, *name;
     bool json = false;
     int letter, code, err;

@@ -324,7 +324,7 @@ static bool settle(struct thing *t)
 static void scene_judge(void)
 {
     uint64_t live = 0;
-    struct amx_stat s;
+    struct amx_stats s;
 
     plot.depth = 0;
     for (int i = 0; i < DEPTH; i++) { /* what is in the caches is as large as it is taken for */

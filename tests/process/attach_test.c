@@ -52,9 +52,9 @@ static void passes(pid_t pid)
     assert_int_equal(end, PASS);
 }
 
-static struct amx_info info_of(const amx_t *h)
+static struct amx_segment_info info_of(const amx_t *h)
 {
-    struct amx_info i = {.struct_size = sizeof i};
+    struct amx_segment_info i = {.struct_size = sizeof i};
     must_ok(amx_info(h, &i));
     return i;
 }

@@ -184,7 +184,7 @@ static void s12_a_worker_dies(void **state)
         pid_t pid;
         amx_ref mine = alloc(h, 500);
         uint64_t blocks = 0;
-        struct amx_stat s;
+        struct amx_stats s;
 
         mark(h, mine, (uint64_t)i);
         snprintf(seed, sizeof seed, "%" PRIu64, rng_next(&dice));

@@ -109,7 +109,7 @@ static void endurance(int threads)
     uint64_t ops = 0;
     uint64_t seconds = 0;
     uint64_t ns;
-    struct amx_stat s;
+    struct amx_stats s;
 
     memset(&l, 0, sizeof l);
     l.threads = threads;

@@ -496,7 +496,7 @@ static void look_around(struct crew *c, int me)
 
     while (__atomic_load_n(&c->done, __ATOMIC_RELAXED) < (uint64_t)c->threads - 1 || looks == 0) {
         struct sight s = {.h = h};
-        struct amx_stat st = {.struct_size = sizeof st};
+        struct amx_stats st = {.struct_size = sizeof st};
         struct amx_check_result r = {.struct_size = sizeof r};
         int rc = amx_walk(h, in_order, &s);
 

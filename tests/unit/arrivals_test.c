@@ -106,7 +106,7 @@ static void racer(int index, void *ctx)
         must(r == AMX_OK || r == AMX_E_EXIST);
         __atomic_fetch_add(r == AMX_OK ? &race->created : &race->existed, 1, __ATOMIC_RELAXED);
         if (r == AMX_E_EXIST) { /* complete as soon as it can be seen, and its creator is inside */
-            struct amx_info info = {.struct_size = sizeof info};
+            struct amx_segment_info info = {.struct_size = sizeof info};
             must_ok(amx_attach("race", &o, &h));
             must_ok(amx_info(h, &info));
             must(info.peers_used >= 2);

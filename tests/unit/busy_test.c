@@ -19,7 +19,7 @@ struct stage {
 static struct stage stage_make(void)
 {
     struct stage g = {.h = new_segment(MIB)};
-    struct amx_info info = info_of(g.h);
+    struct amx_segment_info info = info_of(g.h);
     amx_ref ref;
 
     g.holder = new_handle(g.h);
@@ -175,7 +175,7 @@ static void frees_wait_in_the_queue(void **state)
     struct stage g = stage_make();
     amx_ref ref[100];
     uint32_t sector;
-    struct amx_stat s;
+    struct amx_stats s;
 
     (void)state;
     for (int i = 0; i < 100; i++)
@@ -270,7 +270,7 @@ static void looking_at_held_sectors(void **state)
 {
     struct stage g = stage_make();
     struct row r = fill(g.h, 500);
-    struct amx_stat s = {.struct_size = sizeof s};
+    struct amx_stats s = {.struct_size = sizeof s};
     struct amx_check_result c = {.struct_size = sizeof c};
     long blocks = 0;
     int rc;

@@ -481,7 +481,7 @@ static void flips(void **state)
         layout += e == AMX_E_LAYOUT;
         if (e == AMX_E_LAYOUT)
             continue;
-        struct amx_stat st = {.struct_size = sizeof st};
+        struct amx_stats st = {.struct_size = sizeof st};
         ok(amx_stat(&m.h, &st));
         assert_int_equal(st.free_bytes + st.live_bytes + st.cached_bytes + st.acked_bytes + st.lost_bytes +
                              st.unseen_bytes,

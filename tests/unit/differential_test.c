@@ -304,7 +304,7 @@ static int known(const struct amx_block *seen, void *ctx)
 
 static void account(struct model *m)
 {
-    struct amx_stat s = stat_of(m->h[0]);
+    struct amx_stats s = stat_of(m->h[0]);
 
     assert_int_equal(s.live_blocks, m->n);
     assert_true(s.live_bytes >= m->bytes && s.live_bytes <= m->bytes + m->gaps);

@@ -19,7 +19,7 @@ static void expect_by_ref(amx_t *h, amx_ref r, int otherwise, int from_free)
 static void references_outside_the_data(void **state)
 {
     struct world w;
-    struct amx_info info;
+    struct amx_segment_info info;
     uint64_t units[8];
 
     (void)state;
@@ -66,7 +66,7 @@ static void references_at_random(void **state)
 {
     struct world w;
     struct rng dice = rng_make(test_seed(), 1);
-    struct amx_info info;
+    struct amx_segment_info info;
 
     (void)state;
     world_open(&w);
@@ -90,7 +90,7 @@ static void references_at_random(void **state)
 static void pointers(void **state)
 {
     struct world w;
-    struct amx_info info;
+    struct amx_segment_info info;
     unsigned char *base;
     unsigned char *p;
     amx_t *twin;
@@ -136,7 +136,7 @@ static void raw_offsets(void **state)
 {
     int (*const calls[])(amx_t *, uint64_t) = {amx_raw_ack, amx_raw_coalesce, amx_raw_free_at, raw_query};
     struct world w;
-    struct amx_info info;
+    struct amx_segment_info info;
     uint64_t end = 77;
 
     (void)state;

@@ -18,10 +18,10 @@ static void the_whole_area_as_one_block(void **state)
     (void)state;
     for (int i = 0; i < SIZES; i++) {
         amx_t *h = new_segment(sizes[i]);
-        struct amx_info info = info_of(h);
+        struct amx_segment_info info = info_of(h);
         amx_ref ref;
         amx_ref none;
-        struct amx_stat s;
+        struct amx_stats s;
 
         assert_true(info.max_request <= info.data_bytes - AMX_HEADER_SPACE);
         assert_true(info.max_request > info.data_bytes - info.sector_size);
@@ -45,7 +45,7 @@ static void the_whole_area_as_one_block(void **state)
 static void cuts(void **state)
 {
     amx_t *h = new_segment(MIB);
-    struct amx_info info = info_of(h);
+    struct amx_segment_info info = info_of(h);
     size_t sector = info.sector_size;
 
     (void)state;

@@ -61,7 +61,7 @@ static void forked_child(void **state)
     if (pid == 0) {
         amx_t *mine = NULL;
         amx_ref r;
-        struct amx_stat before;
+        struct amx_stats before;
 
         expect_by_handle(&w, w.h, AMX_E_FORKED, AMX_E_FORKED);
         expect_by_handle(&w, w.more, AMX_E_FORKED, AMX_E_FORKED);
@@ -122,8 +122,8 @@ static void struct_sizes(void **state)
 
             memset(room, 0xa5, sizeof room);
             memcpy(room, &size, sizeof size);
-            rc = call == 0   ? amx_info(w.h, (struct amx_info *)(void *)room)
-                 : call == 1 ? amx_stat(w.h, (struct amx_stat *)(void *)room)
+            rc = call == 0   ? amx_info(w.h, (struct amx_segment_info *)(void *)room)
+                 : call == 1 ? amx_stat(w.h, (struct amx_stats *)(void *)room)
                              : amx_check(w.h, NULL, NULL, (struct amx_check_result *)(void *)room);
             assert_true(rc == AMX_OK || rc == AMX_E_INVAL);
             if (size == 0)

@@ -52,7 +52,7 @@ static void d1_fits_leave_the_neighbour_alone(void **state)
 static void d2_the_last_byte(void **state)
 {
     amx_t *h = new_segment(MIB);
-    struct amx_info info = info_of(h);
+    struct amx_segment_info info = info_of(h);
     uint64_t end = info.data_offset + info.data_bytes;
     amx_ref ref = alloc(h, info.max_request);
     size_t n = usable_of(h, ref);

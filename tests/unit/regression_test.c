@@ -44,8 +44,8 @@ static void s2_free_finds_the_header(void **state)
         for (size_t n = 1; n < 6000; n = n * 3 / 2 + 1) {
             amx_ref ref = alloc(h, n);
             struct amx_block b = look(h, offset_of(ref));
-            struct amx_stat before = stat_of(h);
-            struct amx_stat after;
+            struct amx_stats before = stat_of(h);
+            struct amx_stats after;
 
             memset(bytes_of(h, ref), 0xff, usable_of(h, ref));
             switch (way) {
@@ -152,7 +152,7 @@ static void s8_sector_ends_are_the_segments(void **state)
 {
     amx_t *h = new_segment(MIB);
     amx_t *twin = attach_again(h);
-    struct amx_info info = info_of(h);
+    struct amx_segment_info info = info_of(h);
 
     (void)state;
     for (uint32_t s = 0; s < info.sectors; s++) {

@@ -59,7 +59,7 @@ static void mapping_never_falls(void **state)
 static void bootstrap(void **state)
 {
     amx_t *h = new_segment(1 << 20);
-    struct amx_info info = info_of(h);
+    struct amx_segment_info info = info_of(h);
     uint32_t fl = 99;
     uint32_t sl = 99;
     uint32_t whole_fl;

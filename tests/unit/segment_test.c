@@ -151,7 +151,7 @@ static void sizes(void **state)
     o.sector_size = 8192;
     o.flags = AMX_F_SPARSE | AMX_F_REMOVE_LAST;
     ok(amx_create("sizes", &o, &h));
-    struct amx_info i = info_of(h);
+    struct amx_segment_info i = info_of(h);
     struct stat st;
     assert_int_equal(stat(in_dir("amx.sizes"), &st), 0);
     assert_int_equal(st.st_size, 102400);
@@ -257,7 +257,7 @@ static void struct_sizes(void **state)
     fails(AMX_E_INVAL, amx_create("struct", &huge.o, &h));
     ok(amx_create("struct", &newer.o, &h));
     struct {
-        struct amx_info i;
+        struct amx_segment_info i;
         uint8_t more[8];
     } info;
     memset(&info, 0xff, sizeof info);
@@ -488,7 +488,7 @@ static void forked_child(void **state)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        struct amx_info i = {.struct_size = sizeof i};
+        struct amx_segment_info i = {.struct_size = sizeof i};
         must(amx_root_get(h, 0, &root) == AMX_E_FORKED);
         must(amx_root_set(h, 0, 0) == AMX_E_FORKED);
         must(amx_info(h, &i) == AMX_E_FORKED);

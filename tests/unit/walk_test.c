@@ -26,9 +26,9 @@ static struct list *list_new(void)
     return l;
 }
 
-static struct amx_stat stat_of(const amx_t *h)
+static struct amx_stats stat_of(const amx_t *h)
 {
-    struct amx_stat st = {.struct_size = sizeof st};
+    struct amx_stats st = {.struct_size = sizeof st};
     ok(amx_stat(h, &st));
     assert_int_equal(st.free_bytes + st.live_bytes + st.cached_bytes + st.acked_bytes + st.lost_bytes + st.unseen_bytes,
                      st.data_bytes);
@@ -89,7 +89,7 @@ static void numbers(void **state)
     struct image m;
     scene(&m);
     uint64_t su = m.s.g.su, sectors = m.s.g.sectors;
-    struct amx_stat st = stat_of(&m.h);
+    struct amx_stats st = stat_of(&m.h);
     assert_int_equal(st.struct_size, sizeof st);
     assert_int_equal(st.data_bytes, sectors * su * 16);
     assert_int_equal(st.live_bytes, 16 * (4 + 5 + 7 + 3 + su - MIX_END + 3 * su + 40 + 20 + su + su));
@@ -138,7 +138,7 @@ static void largest(void **state)
 
     /* a front whose large block is gone is free, if not yet a block */
     lay(&m, 3, 100, front, 2);
-    struct amx_stat st = stat_of(&m.h);
+    struct amx_stats st = stat_of(&m.h);
     assert_int_equal(st.free_bytes, 130 * 16);
     assert_int_equal(st.free_blocks, 1);
     assert_int_equal(st.largest_free, 16 * (130 - 1));
@@ -157,7 +157,7 @@ static void disturbed(void **state)
     kind(&m, 1, AMXI_K_HELD, 2);
     fails(AMX_E_PARTIAL, amx_walk(&m.h, append, l));
     assert_int_equal(l->n, all->n - sizeof mix / sizeof *mix);
-    struct amx_stat st = stat_of(&m.h);
+    struct amx_stats st = stat_of(&m.h);
     assert_int_equal(st.unseen_bytes, 16 * su);
     assert_int_equal(st.sectors_held, 1);
     kind(&m, 1, AMXI_K_IDLE, 0);
@@ -217,7 +217,7 @@ static void answers(void **state)
 {
     (void)state;
     struct image m;
-    struct amx_stat st = {.struct_size = sizeof st};
+    struct amx_stats st = {.struct_size = sizeof st};
     int n = 0;
     scene(&m);
     fails(AMX_E_INVAL, amx_walk(NULL, stop_at_third, &n));
@@ -232,7 +232,7 @@ static void answers(void **state)
     m.s.forked = false;
     st.struct_size = 7;
     fails(AMX_E_INVAL, amx_stat(&m.h, &st));
-    st = (struct amx_stat){.struct_size = offsetof(struct amx_stat, lost_bytes), .lost_bytes = 99};
+    st = (struct amx_stats){.struct_size = offsetof(struct amx_stats, lost_bytes), .lost_bytes = 99};
     ok(amx_stat(&m.h, &st));
     assert_int_equal(st.lost_bytes, 99);
     assert_true(st.live_bytes > 0);
@@ -306,7 +306,7 @@ static void workload(void **state)
             }
             assert_true(b->owner_id == (b->state == AMX_STATE_FREE ? 0 : id));
         }
-        struct amx_stat st = stat_of(h);
+        struct amx_stats st = stat_of(h);
         assert_int_equal(st.lost_bytes + st.unseen_bytes, 0);
         assert_int_equal(st.live_blocks, live);
         assert_true(sum <= st.data_bytes); /* gaps in front of aligned large blocks, fronts not yet collected */
@@ -332,7 +332,7 @@ static void workload(void **state)
             ok(amx_free(h, ref[i]));
     ok(amx_trim(h));
     ok(amx_heal(h));
-    struct amx_stat st = stat_of(h);
+    struct amx_stats st = stat_of(h);
     assert_int_equal(st.free_bytes, st.data_bytes);
     free(l);
     ok(amx_close(h));
@@ -410,7 +410,7 @@ static void storm_member(int index, void *ctx)
         struct amx_block last = {.offset = 0};
         int e = amx_walk(s->h[2], in_order, &last);
         must(e == AMX_OK || e == AMX_E_PARTIAL);
-        struct amx_stat st = {.struct_size = sizeof st};
+        struct amx_stats st = {.struct_size = sizeof st};
         must_ok(amx_stat(s->h[2], &st));
         must(st.lost_bytes == 0);
         must(st.free_bytes + st.live_bytes + st.cached_bytes + st.acked_bytes + st.unseen_bytes == st.data_bytes);
