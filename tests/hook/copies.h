@@ -31,9 +31,10 @@ struct seen { /* how often a call came to a store */
 static struct {
     int level; /* whose stores are copied. 0: of the scene's; 1: of a survivor's; OFF: nobody's */
     const char *op;
-    int actor; /* its process */
-    unsigned store;
+    int who, actor; /* its handle and process */
+    unsigned store; /* of the call */
     const void *site;
+    uint64_t nth;         /* time that calls of this name come to it */
     unsigned living;      /* bits of peers, in the copy under examination */
     bool (*before)(void); /* at each store of level 0; false: no copy of it */
     uint64_t operations, stores, copies, undone, recoveries, again, sites;
@@ -79,7 +80,7 @@ static inline int tell(const struct amx_finding *f, void *worst)
 static inline void judge_image(const void *image, enum amx_grade worst)
 {
     struct amx_check_result r = {.struct_size = sizeof r};
-    int w = worst, e = amx_check_image(image, sc.g.size, tell, &w, &r);
+    int w = (int)worst, e = amx_check_image(image, sc.g.size, tell, &w, &r);
     shots.undone += r.undone != 0;
     if (sc.damaged)
         return;
@@ -90,7 +91,7 @@ static inline void judge_image(const void *image, enum amx_grade worst)
 static inline void judge(const amx_t *h, enum amx_grade worst)
 {
     struct amx_check_result r = {.struct_size = sizeof r};
-    int w = worst;
+    int w = (int)worst;
     ok(amx_check(h, tell, &w, &r));
     assert_true(worst >= AMX_GRADE_UNDONE || (r.undone == 0 && r.busy == 0));
 }
@@ -148,7 +149,7 @@ static inline int count_block(const struct amx_block *b, void *ctx)
 /* Nobody is inside, and only those named live: exactly the blocks that outlive their owners are there. */
 static inline void judge_all(const amx_t *h, unsigned living)
 {
-    struct amx_stat s = {.struct_size = sizeof s};
+    struct amx_stats s = {.struct_size = sizeof s};
     struct census c = {.living = living};
     unsigned sure = 0, heirs = 0;
     judge(h, AMX_GRADE_NOTE);
@@ -204,8 +205,8 @@ static inline int note_ref(const struct amx_block *b, void *ctx)
 /* All that lived is freed: one block can have the whole segment. */
 static inline void judge_whole(amx_t *h)
 {
-    struct amx_info info = {.struct_size = sizeof info};
-    struct amx_stat s = {.struct_size = sizeof s};
+    struct amx_segment_info info = {.struct_size = sizeof info};
+    struct amx_stats s = {.struct_size = sizeof s};
     struct refs all = {.n = 0};
     amx_ref ref;
     ok(amx_walk(h, note_ref, &all));
@@ -357,12 +358,13 @@ static inline void kill_here(uint64_t n)
 
 __attribute__((noinline)) static void store_of(int level, const void *site)
 {
-    uint64_t n = seen(shots.op, site, level);
+    uint64_t n = seen(shots.op, site, shots.before ? DEPTH + level : level);
     bool power = (n & (n - 1)) == 0, nth = power || n % 16 == 0;
     if (level == 0) {
         shots.store++;
         shots.stores++;
         shots.site = site;
+        shots.nth = n;
         shots.sites += seen(NULL, site, 0) == 1;
         if (shots.before && !shots.before())
             return;
@@ -403,6 +405,7 @@ void amxi_hook(const volatile void *addr, size_t len)
 static inline void aim(int who, const char *op)
 {
     shots.op = op;
+    shots.who = who;
     shots.actor = peer_of[who];
     shots.store = 0;
     shots.operations++;

@@ -177,6 +177,7 @@ static inline void bereave(int peer)
 
 static inline uint64_t offset_of(unsigned i)
 {
+    assert_true(i < sc.n);
     return (uint64_t)AMXI_REF_UNIT(sc.item[i].ref) * AMXI_UNIT - AMX_HEADER_SPACE;
 }
 
