@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,4 +187,30 @@ void *tool_realloc(void *p, size_t count, size_t size)
         exit(TOOL_FAILED);
     }
     return q;
+}
+
+int tool_look_at_one(const char *verb, int argc, char **argv, int (*show)(const amx_t *h, const char *name, bool json))
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"dir", required_argument, NULL, 'd'}, {0}};
+    const char *dir = NULL;
+    bool json = false;
+    int letter, code;
+    amx_t *h;
+
+    while ((letter = getopt_long(argc, argv, "d:", options, NULL)) != -1) {
+        if (letter == '?')
+            return tool_usage(verb, NULL);
+        json |= letter == 'j';
+        if (letter == 'd')
+            dir = optarg;
+    }
+    if (argc - optind != 1)
+        return tool_usage(verb, "one NAME is needed, there are %d", argc - optind);
+    code = tool_look(verb, argv[optind], dir, &h);
+    if (code)
+        return code;
+    code = show(h, argv[optind], json);
+    amx_close(h);
+    return code;
 }

@@ -53,6 +53,9 @@ bool tool_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 /** Attaches read-only to `name`; says what is wrong if that fails. 0 or an exit code. */
 int tool_look(const char *verb, const char *name, const char *dir, amx_t **out);
 
+/** A reading verb of one NAME with --json and --dir only: parses, attaches, calls show, which returns an exit code. */
+int tool_look_at_one(const char *verb, int argc, char **argv, int (*show)(const amx_t *h, const char *name, bool json));
+
 /** The directory that names refer to. */
 const char *tool_dir(const char *dir);
 

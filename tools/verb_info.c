@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "out.h"
 #include "tool.h"
-
-static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"dir", required_argument, NULL, 'd'}, {0}};
 
 static const struct out_col fact_columns[] = {{"", false}, {"", false}};
 static const struct out_col peer_columns[] = {
@@ -180,32 +177,19 @@ static int show(const amx_t *h, const struct amx_segment_info *i)
     return err;
 }
 
-static int run(int argc, char **argv)
+static int look(const amx_t *h, const char *name, bool json)
 {
     struct amx_segment_info info = {.struct_size = sizeof info};
-    const char *dir = NULL, *name;
-    bool json = false;
-    int letter, code, err;
-    amx_t *h;
+    int err = amx_info(h, &info);
 
-    while ((letter = getopt_long(argc, argv, "d:", options, NULL)) != -1) {
-        if (letter == '?')
-            return tool_usage("info", NULL);
-        json |= letter == 'j';
-        if (letter == 'd')
-            dir = optarg;
-    }
-    if (argc - optind != 1)
-        return tool_usage("info", "one NAME is needed, there are %d", argc - optind);
-    name = argv[optind];
-    code = tool_look("info", name, dir, &h);
-    if (code)
-        return code;
-    err = amx_info(h, &info);
     if (!err)
         err = json ? show_json(h, &info) : show(h, &info);
-    amx_close(h);
     return err ? tool_fail_amx("info", name, err, NULL) : TOOL_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    return tool_look_at_one("info", argc, argv, look);
 }
 
 const struct verb verb_info = {"info", "NAME [options]", "what a segment is, and who is attached",

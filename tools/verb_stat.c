@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "out.h"
 #include "tool.h"
-
-static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"dir", required_argument, NULL, 'd'}, {0}};
 
 static const struct out_col columns[] = {
     {"", false}, {"SIZE", true}, {"BYTES", true}, {"SHARE", true}, {"BLOCKS", true}};
@@ -73,29 +70,11 @@ static void show_json(const char *name, const struct amx_stats *s)
     out_json_end(&j);
 }
 
-static int run(int argc, char **argv)
+static int look(const amx_t *h, const char *name, bool json)
 {
     struct amx_stats stat = {.struct_size = sizeof stat};
-    const char *dir = NULL, *name;
-    bool json = false;
-    int letter, code, err;
-    amx_t *h;
+    int err = amx_stat(h, &stat);
 
-    while ((letter = getopt_long(argc, argv, "d:", options, NULL)) != -1) {
-        if (letter == '?')
-            return tool_usage("stat", NULL);
-        json |= letter == 'j';
-        if (letter == 'd')
-            dir = optarg;
-    }
-    if (argc - optind != 1)
-        return tool_usage("stat", "one NAME is needed, there are %d", argc - optind);
-    name = argv[optind];
-    code = tool_look("stat", name, dir, &h);
-    if (code)
-        return code;
-    err = amx_stat(h, &stat);
-    amx_close(h);
     if (err)
         return tool_fail_amx("stat", name, err, NULL);
     if (json)
@@ -105,6 +84,11 @@ static int run(int argc, char **argv)
     if (stat.lost_bytes || stat.sectors_bad)
         return tool_fail_amx("stat", name, AMX_E_CORRUPT, "part of the segment is damaged");
     return TOOL_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    return tool_look_at_one("stat", argc, argv, look);
 }
 
 const struct verb verb_stat = {
