@@ -246,7 +246,7 @@ int amx_alloc(amx_t *h, size_t n, amx_ref *out)
     if (AMXI_UNLIKELY(!h || !out))
         return AMX_E_INVAL;
     if (AMXI_UNLIKELY(n > h->small_max))
-        return amxi_alloc_units(h, n, AMXI_UNIT, out);
+        return amxi_alloc_uncached(h, n, AMXI_UNIT, out);
     uint32_t u = ((uint32_t)n + 2 * AMXI_UNIT - 1) / AMXI_UNIT;
     struct amxi_mag *m = (struct amxi_mag *)(void *)((char *)h + h->mag_up[u]);
     uint32_t left = m->n;
@@ -259,7 +259,7 @@ int amx_alloc(amx_t *h, size_t n, amx_ref *out)
 }
 
 /* Past the cache. n: bytes of payload. */
-AMXI_SLOW int amxi_alloc_units(amx_t *h, uint64_t n, uint32_t align, amx_ref *out)
+AMXI_SLOW int amxi_alloc_uncached(amx_t *h, uint64_t n, uint32_t align, amx_ref *out)
 {
     int e = amxi_refuse(h);
     if (e)

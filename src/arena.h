@@ -68,7 +68,7 @@ struct amxi_want {  /* a request to the sectors */
     bool exact;     /* look at more than the first of a list */
 };
 void amxi_count(const amx_t *h, enum amxi_counter c, uint64_t n);
-int amxi_alloc_units(amx_t *h, uint64_t u, uint32_t align, amx_ref *out); /* past the cache, any size */
+int amxi_alloc_uncached(amx_t *h, uint64_t n, uint32_t align, amx_ref *out); /* n bytes, any size */
 /* A free in two halves: a live block becomes CACHED by us, *u is its size in units, 0 a large block; no ref: there is
  * no generation to compare. Then into the cache or back to its sector. */
 int amxi_claim(amx_t *h, uint32_t k, amx_ref ref, uint32_t *u);

@@ -338,7 +338,7 @@ int amx_alloc_aligned(amx_t *h, size_t align, size_t n, amx_ref *out)
 {
     if (!h || !out || !align || align > AMXI_PAGE || (align & (align - 1)))
         return AMX_E_INVAL;
-    return align <= AMXI_UNIT ? amx_alloc(h, n, out) : amxi_alloc_units(h, n, (uint32_t)align, out);
+    return align <= AMXI_UNIT ? amx_alloc(h, n, out) : amxi_alloc_uncached(h, n, (uint32_t)align, out);
 }
 
 int amx_zalloc(amx_t *h, size_t n, amx_ref *out)
