@@ -329,8 +329,8 @@ void amxi_queue(amx_t *h, const uint32_t *units, uint32_t n)
 void amxi_wake(const amx_t *h)
 {
     amxi_a32 *wait = &amxi_head(h->seg)->wait;
-    uint32_t w =
-        amxi_ld32_sc(wait); /* pairs with the sc or of a waiter; if it comes too early, he looks again himself */
+    /* pairs with the sc or in amx_alloc_wait; a load that comes too early costs the waiter one slice of his sleep */
+    uint32_t w = amxi_ld32_sc(wait);
     if (!(w & 1))
         return;
     /* clears the flag and changes the word in one step. Lost: another wakes them */

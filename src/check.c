@@ -16,6 +16,7 @@
  *   drain       a queue being taken over belongs to a holder       cut       the front belongs to a large block
  *   extent      head, inner sectors and tail agree                 gclock    40 bits
  *   hint, busy, quarantine: notes
+ * All loads acquire, as in walk.c: what is judged was read between two looks at the sector's word.
  */
 #include "look.h"
 #include "peer.h"

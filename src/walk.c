@@ -2,7 +2,8 @@
 /*
  * The walk, and the picture of one sector that it and the statistics are made of: read the sector's word, copy what
  * the chain says, read the word again. Each entry and leaving of a holder changes the word's epoch, so the same word
- * means that nobody was inside in between. States may change without the word: each is loaded once.
+ * means that nobody was inside in between. States may change without the word: each is loaded once. All loads acquire:
+ * the first look at the word pairs with the release in amxi_sec_leave, the others stay before the second look.
  */
 #include "block.h"
 #include "look.h"
