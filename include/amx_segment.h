@@ -96,7 +96,8 @@ AMX_API int amx_attach_fd(int fd, const struct amx_options *opts, amx_t **out);
 /**
  * Closes the owner handle and with it the attachment: flushes the caches of all its handles, frees what is still
  * private to them, gives back the peer entry, unmaps. All other handles of this attachment must be idle and become
- * invalid. In a forked child it only unmaps. Removes the name if AMX_F_REMOVE_LAST was given and nobody is left.
+ * invalid. What lies in a sector that another is inside of at that moment is left, with the entry, to the next
+ * recovery. In a forked child it only unmaps. Removes the name if AMX_F_REMOVE_LAST was given and nobody is left.
  * Errors: AMX_E_INVAL (not an owner handle). Killed inside: as killed outside. Source: drop of MatrixHandler.
  */
 AMX_API int amx_close(amx_t *owner);
