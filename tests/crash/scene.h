@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where the copies are taken: a segment with two processes, P with two handles and Q with one (both are this very
- * process, attached twice), and a list of every block that lives in it: payload, state, owner. Each do_ call does one
- * thing to the segment with the hook armed, and the same to the list.
+ * Where kills and stops are played: a segment with two processes, P with two handles and Q with one, and a list of every
+ * block that lives in it: payload, state, owner. Each do_ call lets one of them do one thing to the segment, armed, and
+ * the same to the list. Who acts, and what happens while he does, is the harness's: this very process with a hook before
+ * each store (copies.h), or processes of their own, stepped by a tracer (tests/torture).
  */
 #ifndef AMX_TEST_SCENE_H
 #define AMX_TEST_SCENE_H
 
-#include "amx_raw.h"
+#include "calls.h"
 #include "peer.h"
 #include "sector.h"
-#include "tests/support.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
-enum { P, P2, Q, HANDLES, STRANGER = HANDLES }; /* a stranger attaches, and owns nothing */
 enum { NOBODY = -1, PEERS = 3, BLOCKS = 512 };
-static const int peer_of[] = {0, 0, 1, 2};
+static const int peer_of[SLOTS] = {0, 0, 1, 2, 3};
 
 struct item {
     amx_ref ref;
@@ -30,10 +30,15 @@ struct item {
 };
 
 static struct {
-    amx_t *h[HANDLES];
     uint64_t ticket[PEERS]; /* 0: dead, or not there yet */
+    uint32_t tag[SLOTS];
+    amx_id id[SLOTS];
+    bool here[SLOTS]; /* this handle exists */
     struct amxi_geometry g;
-    const uint8_t *view; /* a mapping of the test's own */
+    char path[128];
+    uint8_t *view;       /* a mapping of the test's own */
+    amx_t *look;         /* a read-only attachment of it */
+    struct amxi_seg seg; /* for what the test does to the segment behind everybody's back */
     struct item item[BLOCKS];
     unsigned n;
     unsigned more; /* lives that the running call may add to those listed, if its process dies */
@@ -44,63 +49,80 @@ static struct {
     uint64_t keys;
 } sc;
 
-/* Defined in copies.h: arms the hook for a call of the process of `who`, and disarms it. */
-static inline void aim(int who, const char *op);
-static inline int lower(int answer);
-#define SHOT(who, op, call) (aim((who), (op)), lower((call)))
+/* The harness: lets `who` do it, armed if op is given, and answers as the call did; STRANGER is a new process, which
+ * becomes Q's when it has attached. Ends Q's process without a further instruction of it. */
+static inline int act(int who, const char *op, struct call *c);
+static inline void kill_q(void);
+#define ASK(who, op, ...) act((who), (op), CALL(__VA_ARGS__))
 
 /* --- Beginning and end ---------------------------------------------------------------------------------------- */
 
-static inline void scene_view(void)
+static inline void met(int who, const struct call *c)
 {
-    void *p = mmap(NULL, sc.g.size, PROT_READ, MAP_SHARED, amx_fd(sc.h[P]), 0);
-    assert_true(p != MAP_FAILED);
-    sc.view = p;
+    sc.tag[who] = c->tag;
+    sc.id[who] = c->id;
+    sc.here[who] = true;
+    sc.ticket[peer_of[who]] = c->ticket;
 }
 
-static inline void enter_q(void)
+static inline void enter_q(const char *op)
 {
-    ok(amx_attach_fd(amx_fd(sc.h[P]), NULL, &sc.h[Q]));
-    sc.ticket[1] = sc.h[Q]->seg->ticket;
+    struct call c = {.verb = V_ATTACH};
+    snprintf(c.path, sizeof c.path, "%s", sc.path);
+    ok(act(STRANGER, op, &c));
+    met(Q, &c);
+}
+
+/* The test's own way in: takes no entry, and disturbs nobody. */
+static inline void scene_look(void)
+{
+    struct amx_options o = AMX_OPTIONS_INIT;
+    int fd = open(sc.path, O_RDWR | O_CLOEXEC);
+    o.flags = AMX_F_READONLY;
+    ok(amx_attach(sc.path, &o, &sc.look));
+    sc.g = sc.look->seg->g;
+    void *p = mmap(NULL, sc.g.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(fd >= 0 && p != MAP_FAILED);
+    close(fd);
+    sc.view = p;
+    sc.seg.base = p;
+    sc.seg.g = sc.g;
 }
 
 static inline void scene_open(uint64_t size, uint32_t sector)
 {
-    struct amx_options o = AMX_OPTIONS_INIT;
+    const char *dir = getenv("AMX_DIR");
+    struct call c = {.verb = V_CREATE, .size = size, .sector = sector, .peers = 6, .handles = 8};
     memset(&sc, 0, sizeof sc);
-    o.size = size;
-    o.sector_size = sector;
-    o.peers = 6;
-    o.handles = 8;
-    o.guards = 1;
-    ok(amx_create_memfd("scene", &o, &sc.h[P]));
-    ok(amx_share(sc.h[P], &sc.h[P2]));
-    sc.g = sc.h[P]->seg->g;
-    sc.ticket[0] = sc.h[P]->seg->ticket;
-    scene_view();
-    enter_q();
+    snprintf(sc.path, sizeof sc.path, "%s/scene-%d", dir && *dir ? dir : "/dev/shm", (int)getpid());
+    memcpy(c.path, sc.path, sizeof c.path);
+    (void)unlink(sc.path);
+    ok(act(P, NULL, &c));
+    met(P, &c);
+    c = (struct call){.verb = V_SHARE, .slot = P2};
+    ok(act(P, NULL, &c));
+    met(P2, &c);
+    scene_look();
+    enter_q(NULL);
 }
 
-/* Q dies: no store into the segment, but nothing left of the process. */
-static inline void kill_q(void)
+static inline void scene_drop(void)
 {
-    struct amxi_seg *s = sc.h[Q]->seg;
-    amxi_peer_unlock(s);
-    amxi_forks_remove(s);
-    amxi_handles_drop(s);
-    s->open = NULL;
-    amxi_seg_drop(s);
-    sc.h[Q] = NULL;
-    sc.ticket[1] = 0;
+    if (!sc.look)
+        return;
+    (void)amx_close(sc.look);
+    (void)munmap(sc.view, sc.g.size);
+    (void)unlink(sc.path);
+    sc.look = NULL;
 }
 
 static inline void scene_close(void)
 {
-    if (sc.h[Q])
-        ok(amx_close(sc.h[Q]));
-    if (sc.h[P])
-        ok(amx_close(sc.h[P]));
-    assert_int_equal(munmap((void *)(uintptr_t)sc.view, sc.g.size), 0);
+    if (sc.here[Q])
+        ok(ASK(Q, NULL, .verb = V_CLOSE));
+    if (sc.here[P])
+        ok(ASK(P, NULL, .verb = V_CLOSE));
+    scene_drop();
     memset(&sc, 0, sizeof sc);
 }
 
@@ -108,18 +130,16 @@ static inline void scene_close(void)
 
 static inline void restamp(struct item *it)
 {
-    void *p;
-    ok(amx_usable(sc.h[P], it->ref, &it->n));
-    ok(amx_ptr(sc.h[P], it->ref, &p));
+    ok(amx_usable(sc.look, it->ref, &it->n));
     it->key = ++sc.keys;
-    stamp_part_(p, 0, it->n, it->key);
+    stamp_part_(sc.view + (uint64_t)AMXI_REF_UNIT(it->ref) * AMXI_UNIT, 0, it->n, it->key);
 }
 
 static inline unsigned add(int who, amx_ref ref)
 {
     assert_true(sc.n < BLOCKS);
     struct item *it = &sc.item[sc.n];
-    *it = (struct item){.ref = ref, .state = AMX_STATE_ALLOCATED, .tag = sc.h[who]->tag, .peer = peer_of[who]};
+    *it = (struct item){.ref = ref, .state = AMX_STATE_ALLOCATED, .tag = sc.tag[who], .peer = peer_of[who]};
     restamp(it);
     return sc.n++;
 }
@@ -209,99 +229,94 @@ static inline unsigned made(int who, int answer, amx_ref ref)
 
 static inline unsigned do_alloc(int who, const char *op, size_t n)
 {
-    amx_ref ref = AMX_REF_NONE;
-    int e = SHOT(who, op, amx_alloc(sc.h[who], n, &ref));
-    return made(who, e, ref);
+    struct call c = {.verb = V_ALLOC, .n = n};
+    int e = act(who, op, &c);
+    return made(who, e, c.out);
 }
 
 static inline unsigned do_aligned(int who, const char *op, size_t align, size_t n)
 {
-    amx_ref ref = AMX_REF_NONE;
-    int e = SHOT(who, op, amx_alloc_aligned(sc.h[who], align, n, &ref));
-    return made(who, e, ref);
+    struct call c = {.verb = V_ALIGNED, .align = align, .n = n};
+    int e = act(who, op, &c);
+    return made(who, e, c.out);
 }
 
 static inline void do_many(int who, const char *op, size_t n, size_t count)
 {
-    amx_ref ref[16];
-    size_t got = 0;
-    assert_true(count <= 16);
-    int e = SHOT(who, op, amx_alloc_many(sc.h[who], n, count, ref, &got));
-    assert_true(!e == (got == count));
-    for (size_t i = 0; i < got; i++)
-        add(who, ref[i]);
+    struct call c = {.verb = V_MANY, .n = n, .count = (uint32_t)count};
+    assert_true(count <= CALL_REFS);
+    int e = act(who, op, &c);
+    assert_true(!e == (c.got == count));
+    for (size_t i = 0; i < c.got; i++)
+        add(who, c.refs[i]);
 }
 
 static inline void do_free_many(int who, const char *op, size_t count)
 {
-    amx_ref ref[16];
-    size_t freed = 0;
-    count = count < sc.n ? count : sc.n;
-    assert_true(count <= 16);
-    for (unsigned i = 0; i < count; i++) {
+    struct call c = {.verb = V_FREE_MANY};
+    c.count = (uint32_t)(count < sc.n ? count : sc.n);
+    assert_true(c.count <= CALL_REFS);
+    for (unsigned i = 0; i < c.count; i++) {
         stake(sc.n - 1 - i);
-        ref[i] = sc.item[sc.n - 1 - i].ref;
+        c.refs[i] = sc.item[sc.n - 1 - i].ref;
     }
-    ok(SHOT(who, op, amx_free_many(sc.h[who], ref, count, &freed)));
-    assert_int_equal(freed, count);
-    sc.n -= (unsigned)count;
+    ok(act(who, op, &c));
+    assert_int_equal(c.got, c.count);
+    sc.n -= c.count;
+}
+
+/* A call that ends the life of a block. */
+static inline void do_end(int who, const char *op, enum verb verb, unsigned i)
+{
+    stake(i);
+    ok(ASK(who, op, .verb = verb, .ref = sc.item[i].ref, .offset = offset_of(i)));
+    drop(i);
 }
 
 static inline void do_free(int who, const char *op, unsigned i)
 {
-    stake(i);
-    ok(SHOT(who, op, amx_free(sc.h[who], sc.item[i].ref)));
-    drop(i);
+    do_end(who, op, V_FREE, i);
 }
 
 static inline void do_free_ptr(int who, const char *op, unsigned i)
 {
-    void *p;
-    ok(amx_ptr(sc.h[who], sc.item[i].ref, &p));
-    stake(i);
-    ok(SHOT(who, op, amx_free_ptr(sc.h[who], p)));
-    drop(i);
+    do_end(who, op, V_FREE_PTR, i);
+}
+
+static inline void do_coalesce(int who, const char *op, unsigned i)
+{
+    do_end(who, op, V_COALESCE, i);
 }
 
 /* Returns the offset of the block that was queued. */
 static inline uint64_t do_ack(int who, const char *op, unsigned i)
 {
     uint64_t offset = offset_of(i);
-    stake(i);
-    ok(SHOT(who, op, amx_raw_ack(sc.h[who], offset)));
-    drop(i);
+    do_end(who, op, V_ACK, i);
     return offset;
-}
-
-static inline void do_coalesce(int who, const char *op, unsigned i)
-{
-    uint64_t offset = offset_of(i);
-    stake(i);
-    ok(SHOT(who, op, amx_raw_coalesce(sc.h[who], offset)));
-    drop(i);
 }
 
 /* One that others keep meanwhile may be moved, and if its state outlives its owner, both may be there. */
 static inline void do_resize(int who, const char *op, unsigned i, size_t n)
 {
     struct item *it = stake(i);
-    amx_ref out = AMX_REF_NONE;
+    struct call c = {.verb = V_RESIZE, .ref = it->ref, .n = n};
     void *p;
     it->sure = n < it->n ? n : it->n;
     it->heir = it->state >= AMX_STATE_KEPT;
     sc.more = it->heir;
-    int e = SHOT(who, op, amx_resize(sc.h[who], it->ref, n, &out));
+    int e = act(who, op, &c);
     settled(i);
     if (e == AMX_E_NOMEM || e == AMX_E_BUSY)
         return;
     ok(e);
-    bool moved = out != it->ref;
-    it->ref = out;
+    bool moved = c.out != it->ref;
+    it->ref = c.out;
     if (moved) {
-        it->tag = sc.h[who]->tag;
+        it->tag = sc.tag[who];
         it->peer = peer_of[who];
     }
-    ok(amx_ptr(sc.h[P], out, &p));
+    ok(amx_ptr(sc.look, it->ref, &p));
     assert_true(stamp_check_(p, 0, it->sure, it->key) == SIZE_MAX);
     restamp(it);
     assert_true(it->n >= n);
@@ -310,7 +325,7 @@ static inline void do_resize(int who, const char *op, unsigned i, size_t n)
 static inline void do_publish(int who, const char *op, unsigned i)
 {
     struct item *it = stake(i);
-    ok(SHOT(who, op, amx_publish(sc.h[who], it->ref)));
+    ok(ASK(who, op, .verb = V_PUBLISH, .ref = it->ref));
     settled(i);
     it->tag = 0;
     it->peer = NOBODY;
@@ -319,32 +334,31 @@ static inline void do_publish(int who, const char *op, unsigned i)
 static inline void do_adopt(int who, const char *op, unsigned i)
 {
     struct item *it = stake(i);
-    ok(SHOT(who, op, amx_adopt(sc.h[who], it->ref)));
+    ok(ASK(who, op, .verb = V_ADOPT, .ref = it->ref));
     settled(i);
-    it->tag = sc.h[who]->tag;
+    it->tag = sc.tag[who];
     it->peer = peer_of[who];
 }
 
 static inline void do_give(int who, const char *op, unsigned i, int to)
 {
     struct item *it = stake(i);
-    amx_ref out;
+    struct call c = {.verb = V_GIVE, .ref = it->ref, .to = sc.id[to]};
     sc.more = 1; /* the receiver's, under its new reference */
-    ok(SHOT(who, op, amx_give(sc.h[who], it->ref, amx_handle_id(sc.h[to]), &out)));
+    ok(act(who, op, &c));
     settled(i);
-    it->ref = out;
-    it->tag = sc.h[to]->tag;
+    it->ref = c.out;
+    it->tag = sc.tag[to];
     it->peer = peer_of[to];
 }
 
 static inline void do_state(int who, const char *op, unsigned i, uint32_t state)
 {
     struct item *it = stake(i);
-    uint32_t seen;
     if (it->state < AMX_STATE_USER_MIN)
-        ok(SHOT(who, op, amx_set_state(sc.h[who], it->ref, state)));
+        ok(ASK(who, op, .verb = V_SET_STATE, .ref = it->ref, .state = state));
     else
-        ok(SHOT(who, op, amx_transition(sc.h[who], it->ref, it->state, state, AMX_ACQ_REL, &seen)));
+        ok(ASK(who, op, .verb = V_TRANSITION, .ref = it->ref, .state = it->state, .next = state, .order = AMX_ACQ_REL));
     settled(i);
     it->state = state;
 }
@@ -361,28 +375,23 @@ static inline void crowd(enum crowd how, struct rng *r)
     unsigned want = how == EMPTY ? 0 : sc.g.sectors * sc.g.su / 40;
     for (unsigned k = 0; k < want; k++) {
         int who = (int)rng_below(r, HANDLES);
-        amx_ref ref;
-        ok(amx_alloc(sc.h[who], rng_below(r, 8) ? rng_range(r, 1, 250) : rng_range(r, 250, 1500), &ref));
-        unsigned i = add(who, ref);
+        unsigned i = do_alloc(who, NULL, rng_below(r, 8) ? rng_range(r, 1, 250) : rng_range(r, 250, 1500));
         uint64_t dice = rng_below(r, 8);
         if (dice < 2)
-            do_state(who, "set_state", i, dice ? 3000 : 100);
+            do_state(who, NULL, i, dice ? 3000 : 100);
         if (dice == 2 || dice == 3)
-            do_publish(who, "publish", i);
+            do_publish(who, NULL, i);
     }
     for (unsigned k = 0; k < want / 2; k++) {
         unsigned i = (unsigned)rng_below(r, sc.n);
-        int who = (int)rng_below(r, HANDLES);
-        ok(amx_free(sc.h[who], sc.item[i].ref));
-        drop(i);
+        do_free((int)rng_below(r, HANDLES), NULL, i);
     }
     if (how == TORN)
         for (int who = 0; who < HANDLES; who++)
-            ok(amx_trim(sc.h[who]));
+            ok(ASK(who, NULL, .verb = V_TRIM));
     for (unsigned k = 0; how == QUEUED && k < want / 8; k++) {
         unsigned i = (unsigned)rng_below(r, sc.n);
-        ok(amx_raw_ack(sc.h[rng_below(r, HANDLES)], offset_of(i)));
-        drop(i);
+        do_ack((int)rng_below(r, HANDLES), NULL, i);
     }
 }
 

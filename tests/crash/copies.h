@@ -20,8 +20,6 @@
 
 #include "scene.h"
 
-#include <fcntl.h>
-
 enum { OFF = -1, DEPTH = 2, SIZE_MAX_COPY = 256 << 10, SEEN = 1 << 16 };
 
 struct seen { /* how often a call came to a store */

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every public call as data, so that a play can be acted by this process (tests/hook) or by another one that is
+ * stepped, stopped and killed meanwhile (tests/torture).
+ */
+#ifndef AMX_TEST_CALLS_H
+#define AMX_TEST_CALLS_H
+
+#include "amx_raw.h"
+#include "arena.h"
+#include "tests/support.h"
+
+enum { P, P2, Q, HANDLES, STRANGER = HANDLES, SURVIVOR, MORE, SLOTS = MORE + 8 }; /* handles; MORE...: further ones */
+enum { CALL_REFS = 16 };
+
+enum verb {
+    V_ALLOC,
+    V_ZALLOC,
+    V_ALIGNED,
+    V_WAIT,
+    V_MANY,
+    V_FREE,
+    V_FREE_PTR,
+    V_FREE_MANY,
+    V_RAW_ALLOC,
+    V_ACK,
+    V_COALESCE,
+    V_FREE_AT,
+    V_RESIZE,
+    V_WRITE,
+    V_PUBLISH,
+    V_ADOPT,
+    V_GIVE,
+    V_SET_STATE,
+    V_TRANSITION,
+    V_ROOT_SET,
+    V_ROOT_CAS,
+    V_TRIM,
+    V_HEAL,
+    V_RECOVER,
+    V_SHARE,
+    V_UNSHARE,
+    V_CREATE,
+    V_ATTACH,
+    V_CLOSE,
+    V_UNLINK,
+    V_LOOK,
+    VERBS
+};
+
+__attribute__((unused)) static const char *const verb_name[VERBS] = {
+    "alloc",     "zalloc",    "alloc_aligned", "alloc_wait",  "alloc_many", "free",   "free_ptr", "free_many",
+    "raw_alloc", "raw_ack",   "raw_coalesce",  "raw_free_at", "resize",     "write",  "publish",  "adopt",
+    "give",      "set_state", "transition",    "root_set",    "root_cas",   "trim",   "heal",     "recover",
+    "share",     "unshare",   "create",        "attach",      "close",      "unlink", "look",
+};
+
+struct call {
+    uint32_t verb;
+    int32_t answer; /* out: what the call returned */
+    uint64_t n;     /* bytes, count of references, index of a root, ticket */
+    uint64_t align;
+    amx_ref ref;
+    uint64_t offset;
+    amx_id to;
+    uint32_t slot; /* of a further handle */
+    uint32_t state, next, order;
+    char path[128]; /* attach: "" for the descriptor of the slot's neighbour */
+    uint64_t size;  /* create */
+    uint32_t sector;
+    uint32_t count; /* of refs */
+    uint32_t peers, handles;
+    amx_ref refs[CALL_REFS];
+    /* out */
+    amx_ref out;
+    uint64_t got; /* blocks */
+    uint32_t tag;
+    amx_id id;
+    uint64_t ticket;
+};
+#define CALL(...) (&(struct call){__VA_ARGS__})
+
+static inline void introduce(struct call *c, const amx_t *h)
+{
+    c->tag = h->tag;
+    c->id = amx_handle_id(h);
+    c->ticket = h->seg->ticket;
+}
+
+static inline int enter_segment(amx_t **slot, uint32_t who, struct call *c, bool make)
+{
+    struct amx_options o = AMX_OPTIONS_INIT;
+    o.size = c->size;
+    o.sector_size = c->sector;
+    o.peers = c->peers;
+    o.handles = c->handles;
+    o.guards = 1;
+    o.map_hint = test_hint(who);
+    o.peer_name = who == STRANGER ? "stranger" : who == SURVIVOR ? "survivor" : NULL;
+    int e = make         ? amx_create(c->path, &o, &slot[who])
+            : c->path[0] ? amx_attach(c->path, &o, &slot[who])
+                         : amx_attach_fd(amx_fd(slot[P]), &o, &slot[who]);
+    if (!e)
+        introduce(c, slot[who]);
+    return e;
+}
+
+static inline int look_at_all(const amx_t *h)
+{
+    struct amx_stats s = {.struct_size = sizeof s};
+    struct amx_check_result r = {.struct_size = sizeof r};
+    int e = amx_stat(h, &s);
+    return e ? e : amx_check(h, NULL, NULL, &r);
+}
+
+/* Does it with the handle of `who`, and leaves the results in c. Everything that it changes in the segment, the call of
+ * the library changes: payloads too (V_WRITE copies the references). */
+static inline int perform(amx_t **slot, uint32_t who, struct call *c)
+{
+    amx_t *h = slot[who];
+    void *p = NULL;
+    size_t got = 0;
+    int e;
+    switch ((enum verb)c->verb) {
+    case V_ALLOC:
+        return amx_alloc(h, c->n, &c->out);
+    case V_ZALLOC:
+        return amx_zalloc(h, c->n, &c->out);
+    case V_ALIGNED:
+        return amx_alloc_aligned(h, c->align, c->n, &c->out);
+    case V_WAIT:
+        return amx_alloc_wait(h, c->n, 0, &c->out);
+    case V_MANY:
+        e = amx_alloc_many(h, c->n, c->count, c->refs, &got);
+        c->got = got;
+        return e;
+    case V_FREE:
+        return amx_free(h, c->ref);
+    case V_FREE_PTR:
+        e = amx_ptr(h, c->ref, &p);
+        return e ? e : amx_free_ptr(h, p);
+    case V_FREE_MANY:
+        e = amx_free_many(h, c->refs, c->count, &got);
+        c->got = got;
+        return e;
+    case V_RAW_ALLOC:
+        return amx_raw_allocate(h, c->n, &c->offset);
+    case V_ACK:
+        return amx_raw_ack(h, c->offset);
+    case V_COALESCE:
+        return amx_raw_coalesce(h, c->offset);
+    case V_FREE_AT:
+        return amx_raw_free_at(h, c->offset);
+    case V_RESIZE:
+        return amx_resize(h, c->ref, c->n, &c->out);
+    case V_WRITE:
+        return amx_write(h, c->ref, c->refs, c->n);
+    case V_PUBLISH:
+        return amx_publish(h, c->ref);
+    case V_ADOPT:
+        return amx_adopt(h, c->ref);
+    case V_GIVE:
+        return amx_give(h, c->ref, c->to, &c->out);
+    case V_SET_STATE:
+        return amx_set_state(h, c->ref, c->state);
+    case V_TRANSITION:
+        return amx_transition(h, c->ref, c->state, c->next, (enum amx_order)c->order, NULL);
+    case V_ROOT_SET:
+        return amx_root_set(h, (unsigned)c->n, c->ref);
+    case V_ROOT_CAS:
+        return amx_root_cas(h, (unsigned)c->n, c->ref, c->to, NULL);
+    case V_TRIM:
+        return amx_trim(h);
+    case V_HEAL:
+        return amx_heal(h);
+    case V_RECOVER:
+        return amx_recover(h, &c->got);
+    case V_SHARE:
+        e = amx_share(h, &slot[c->slot]);
+        if (!e)
+            introduce(c, slot[c->slot]);
+        return e;
+    case V_UNSHARE:
+        return amx_unshare(slot[c->slot]);
+    case V_CREATE:
+        return enter_segment(slot, who, c, true);
+    case V_ATTACH:
+        return enter_segment(slot, who, c, false);
+    case V_CLOSE:
+        return amx_close(h);
+    case V_UNLINK:
+        return amx_unlink(c->path, NULL);
+    case V_LOOK:
+        return look_at_all(h);
+    case VERBS:
+        break;
+    }
+    return AMX_E_INVAL;
+}
+
+#endif
