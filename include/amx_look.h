@@ -18,6 +18,7 @@ struct amx_block {
     amx_id owner_id;     /**< of the handle that owns, caches or queued it, 0 if nobody */
     uint32_t state;      /**< 0-4095 */
     uint32_t owner;      /**< handle entry + 1, 0 nobody */
+    uint32_t peer;       /**< index of the owner's peer entry; UINT32_MAX: nobody's */
     uint32_t sector;     /**< where its header is */
     uint32_t sectors;    /**< how many it reaches into; more than 1: a large block */
 };

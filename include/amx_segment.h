@@ -23,7 +23,9 @@ enum {
     AMX_F_REMOVE_LAST = 1u << 1, /**< create: the last peer that closes removes the name */
     AMX_F_SPARSE = 1u << 2,      /**< create: reserve no pages. Saves memory, but if the file system fills up, any
                                       access to the segment may end in SIGBUS */
-    AMX_F_ALL_ = (1u << 3) - 1
+    AMX_F_NO_RECOVER = 1u << 3, /**< create, attach: only amx_recover takes back what the dead held; else attach does, a
+                                      share and an allocation that find too little do. Of this attachment alone */
+    AMX_F_ALL_ = (1u << 4) - 1
 };
 
 /**
@@ -169,6 +171,7 @@ struct amx_peer {
     uint64_t pid_ns;     /**< inode of its pid namespace */
     uint64_t start_time; /**< of the process, in clock ticks since boot */
     uint32_t alive;      /**< 1: alive, running or stopped; 0: dead, what it held awaits recovery */
+    uint32_t stopped;    /**< 1: alive and stopped, by a signal or a debugger. 0 too if nobody can tell: a sample */
     uint32_t handles;    /**< entries it holds */
     char name[16];
 };
@@ -177,14 +180,61 @@ typedef int amx_peer_fn(const struct amx_peer *peer, void *ctx); /**< not 0: sto
 /** Calls fn for each attached process. Reads only. A sample: peers come and go. Returns fn's number if not 0. */
 AMX_API int amx_peers(const amx_t *h, amx_peer_fn *fn, void *ctx);
 
+/** What recovery met and did not free, as a call-back is told. */
+enum amx_kept_how {
+    AMX_KEPT_STATE = 0, /**< the dead one's, in a state from AMX_STATE_KEPT on: its work may have to be redone */
+    AMX_KEPT_PUBLISHED =
+        1,             /**< nobody's, in a sector that the dead one used; a block does not remember who published it */
+    AMX_KEPT_GIVEN = 2 /**< the dead one's last gift: the receiver's, who may not have been told its reference */
+};
+enum { AMX_KEPT_TAKE = 1 }; /**< a call-back's answer to AMX_KEPT_STATE: the block stays mine */
+struct amx_kept {
+    size_t struct_size;
+    enum amx_kept_how how;
+    uint32_t state;
+    amx_ref ref;
+    uint64_t bytes; /**< with header */
+    amx_id from;    /**< the dead handle; 0: not known */
+    amx_id owner;   /**< at this moment: yours (STATE), nobody (PUBLISHED), the receiver (GIVEN) */
+    uint32_t last;  /**< 1: what the dead one published or gave last. It may have told nobody */
+};
+typedef int amx_kept_fn(const struct amx_kept *k, void *ctx);
+
+/** What a recovery did. */
+struct amx_recovery {
+    size_t struct_size;   /**< set by the caller: sizeof(struct amx_recovery) */
+    uint64_t blocks;      /**< freed */
+    uint64_t bytes;       /**< of them, with headers */
+    uint64_t kept_blocks; /**< the dead one's in a kept state: nobody's now, or taken by the call-back */
+    uint64_t kept_bytes;
+    uint64_t published_blocks; /**< nobody's blocks in the sectors that the dead had used */
+    uint64_t published_bytes;
+    uint64_t given_blocks;    /**< last gifts that are their receivers' */
+    uint32_t handles;         /**< of the dead, that there were */
+    uint32_t sectors_rebuilt; /**< the dead were inside */
+    uint32_t sectors_left;    /**< somebody alive is inside: what the dead have there awaits another call */
+    uint32_t handles_left;    /**< entries that could not be given back yet */
+};
+
 /**
  * Takes back what dead peers held: steals the sectors that they were in, frees their private blocks, gives back
- * their entries. Any process, at any time, several at once; the dead are told from the living by the kernel's locks,
- * never by time-outs. *blocks (may be NULL) counts the blocks that were freed.
- * Errors: AMX_E_PARTIAL: part of it is behind a process that is stopped or busy in there; call again later.
+ * their entries. ticket: of one peer (struct amx_peer), or 0 for all dead ones. Any process, at any time, several at
+ * once; the dead are told from the living by the kernel's locks, never by time-outs.
+ *
+ * fn (may be NULL) is called by this thread, with nothing held, once for each block that recovery met and did not free. A
+ * block in a kept state is private to h during the call: nobody else gets it meanwhile. Then it becomes nobody's, in its
+ * state; if fn returned AMX_KEPT_TAKE it stays h's. A negative number ends the recovery and is returned; what was not told
+ * stays the dead one's. If this process dies in fn, the next recovery with a call-back tells the block again: each is
+ * told at least once, never to two at a time. Without fn such blocks become nobody's at once; amx_walk finds them by their
+ * state. The other two kinds are information, and may come again when a sector had to be left. fn may make any call but
+ * amx_recover and amx_close; entries of the dead are not used again before it returns.
+ *
+ * *out (may be NULL) is written on AMX_OK, AMX_E_PARTIAL and fn's number. Errors: AMX_E_PARTIAL: part of it is behind a
+ * process that is stopped or busy in there; call again later. AMX_E_ALIVE: the peer lives. AMX_E_INVAL: no peer has had this
+ * ticket, or *out has no size. A peer whose entry is gone already: AMX_OK, and zeros.
  * Killed inside: the next caller goes on. Time: proportional to the blocks in the sectors that the dead had used.
  */
-AMX_API int amx_recover(amx_t *h, uint64_t *blocks);
+AMX_API int amx_recover(amx_t *h, uint64_t ticket, amx_kept_fn *fn, void *ctx, struct amx_recovery *out);
 
 #ifdef __cplusplus
 }

@@ -146,11 +146,12 @@ static int sweep(amx_t *h, const struct amxi_want *q, uint32_t *out, uint32_t *n
 /* Asks the others for their caches, and takes back what the dead held. true: it is worth another look. */
 static bool ran_short(amx_t *h)
 {
-    uint64_t freed;
-    bool more;
+    struct amx_recovery r = {.struct_size = sizeof r};
     h->pressure_seen = amxi_add32_rlx(&amxi_head(h->seg)->pressure, 1) + 1;
-    (void)amxi_recover(h, &freed, &more); /* in part: the sectors that it could not enter the look finds busy */
-    return more;
+    if (h->seg->manual)
+        return false;
+    (void)amx_recover(h, 0, NULL, NULL, &r); /* in part: the sectors that it could not enter the look finds busy */
+    return r.blocks || r.sectors_rebuilt;
 }
 
 /* Our caches back, every sector, then what the dead held. One pass of each: what others free meanwhile is for the

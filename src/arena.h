@@ -52,9 +52,6 @@ int amxi_handle_open(struct amxi_seg *s, bool is_owner, amx_t **out); /* takes a
 void amxi_handles_drop(struct amxi_seg *s); /* unmaps all handles of the attachment: its last act */
 int amxi_refuse(const amx_t *h);            /* why a handle may not write: AMX_E_INVAL, _FORKED, _READONLY; or AMX_OK */
 
-/* recover.c: takes back what DEAD peers and handles hold; entries of peers found dead become DEAD first. *blocks: freed;
- * *more: there is more memory than before. */
-int amxi_recover(amx_t *h, uint64_t *blocks, bool *more);
 /* recover.c: gives back the entries of the dead that hold nothing any more. Needs no handle. */
 void amxi_recycle(const struct amxi_seg *s);
 /* recover.c: the last act of an attachment in its segment: caches flushed, private blocks freed, entries given back. */

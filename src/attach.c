@@ -210,6 +210,7 @@ static int create(struct amxi_seg *s, const char *name, const char *label, struc
     if (r == AMX_OK)
         r = identity(&s->g, o);
     s->fd_only = label != NULL;
+    s->manual = o->flags & AMX_F_NO_RECOVER;
     if (r == AMX_OK && !label)
         r = place(s, name, o);
     if (r == AMX_OK)
@@ -273,7 +274,8 @@ static int attach(struct amxi_seg *s, const struct amx_options *o)
         r = open_handle(s, o);
     if (r)
         return r;
-    (void)amx_recover(s->owner, NULL); /* in part: the rest is for the next one */
+    if (!s->manual)
+        (void)amx_recover(s->owner, 0, NULL, NULL, NULL); /* in part: the rest is for the next one */
     amxi_peer_entered(s);
     return AMX_OK;
 }
@@ -288,6 +290,7 @@ int amx_attach(const char *name, const struct amx_options *opts, amx_t **out)
     if (r)
         return r;
     s->readonly = o.flags & AMX_F_READONLY;
+    s->manual = o.flags & AMX_F_NO_RECOVER;
     r = amxi_seg_locate(s, name, o.dir, o.why, o.why_len);
     if (r == AMX_OK)
         r = amxi_seg_open(s, o.why, o.why_len);
@@ -306,6 +309,7 @@ int amx_attach_fd(int fd, const struct amx_options *opts, amx_t **out)
     if (r)
         return r;
     s->readonly = o.flags & AMX_F_READONLY;
+    s->manual = o.flags & AMX_F_NO_RECOVER;
     r = amxi_seg_reopen(s, fd, o.why, o.why_len);
     if (r == AMX_OK)
         r = attach(s, &o);
@@ -559,6 +563,8 @@ static bool describe(const struct amxi_seg *s, uint32_t i, struct amx_peer *out)
     }
     out->handles = handles_used(s, i);
     out->alive = AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && !amxi_peer_dead(s, i, out->ticket);
+    struct amxi_os_proc who = {out->pid, out->pid_ns, out->start_time};
+    out->stopped = out->alive && amxi_os_halted(&who);
     return AMXI_PEER_TICKET(amxi_ld64_acq(&p->word)) == out->ticket;
 }
 

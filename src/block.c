@@ -52,10 +52,13 @@ void amxi_block_fill(const struct amxi_seg *s, uint64_t unit, uint64_t w0, uint6
     out->state = state;
     out->owner = owner;
     out->owner_id = 0;
+    out->peer = UINT32_MAX;
     if (owner && owner <= s->g.handles) {
         uint64_t word = amxi_ld64_rlx(&amxi_handle(s, owner - 1)->word); /* a sample */
-        if (AMXI_H_STATUS(word) != AMXI_H_FREE)
+        if (AMXI_H_STATUS(word) != AMXI_H_FREE) {
             out->owner_id = AMXI_ID(owner, AMXI_H_EPOCH(word));
+            out->peer = AMXI_H_PEER(word);
+        }
     }
     out->sector = (uint32_t)(unit >> s->g.su_log2);
     out->sectors = (uint32_t)(last >> s->g.su_log2) - out->sector + 1;
@@ -183,6 +186,14 @@ int amx_get_state(const amx_t *h, amx_ref ref, enum amx_order order, uint32_t *o
     return AMX_OK;
 }
 
+/* Notes what is about to be published or given. A death between the change and the telling of it leaves a block that
+ * nobody knows: recovery finds it here. */
+static void hand(const amx_t *h, amx_ref ref)
+{
+    amxi_st64_rlx(&amxi_handle(h->seg, h->tag - 1)->handed, ref); /* single writer */
+    amxi_cb();
+}
+
 /* Replaces state, owner or generation of a live block: f makes the new word out of the one found, or refuses. */
 struct change {
     uint32_t expected; /* state; UINT32_MAX: any */
@@ -250,7 +261,10 @@ int amx_publish(amx_t *h, amx_ref ref)
     struct amxi_at at;
     int e = h ? amxi_find(h, ref, h->units, &at) : AMX_E_INVAL;
     struct change c = {UINT32_MAX, UINT32_MAX, 0, false, true, false, AMX_ACQ_REL, 0};
-    return e ? e : change(&at, ref, &c);
+    if (e)
+        return e;
+    hand(h, ref);
+    return change(&at, ref, &c);
 }
 
 int amx_adopt(amx_t *h, amx_ref ref)
@@ -282,6 +296,7 @@ static int give(amx_t *h, struct amxi_at *at, amx_ref ref, amx_id to)
         return AMX_E_PEER_DEAD;
     amxi_or64_sc(amxi_touched(s, tag - 1) + sector / 64, UINT64_C(1) << (sector & 63));
     struct change c = {UINT32_MAX, UINT32_MAX, tag, false, false, true, AMX_SEQ_CST, 0};
+    hand(h, AMXI_REF(at->k + h->first_pu, at->w + AMXI_GEN_ONE)); /* as change will make it */
     int e = change(at, ref, &c);
     if (e || same_life(amxi_ld64_sc(word), to, true))
         return e;

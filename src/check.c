@@ -651,7 +651,7 @@ static int run(struct check *c, struct amx_check_result *out)
     free(c->mark);
     if (c->stop)
         return c->stop;
-    int e = amxi_look_result(out, out->struct_size, &c->sum, sizeof c->sum);
+    int e = amxi_result(out, out->struct_size, &c->sum, sizeof c->sum);
     return e ? e : c->sum.corrupt ? AMX_E_CORRUPT : AMX_OK;
 }
 
@@ -679,6 +679,6 @@ int amx_check_image(const void *image, size_t len, amx_check_fn *fn, void *ctx, 
     settle(&c);
     if (c.stop)
         return c.stop;
-    int e = amxi_look_result(out, out->struct_size, &c.sum, sizeof c.sum);
+    int e = amxi_result(out, out->struct_size, &c.sum, sizeof c.sum);
     return e ? e : AMX_E_LAYOUT;
 }

@@ -43,6 +43,7 @@ static int entry_take(struct amxi_seg *s, uint32_t *tag, uint64_t *epoch)
             amxi_st64_rlx(amxi_guard(s, i, g), 0);
         for (uint32_t c = 0; c < AMXI_C_COUNT_; c++)
             amxi_st64_rlx(&b->counter[c], 0);
+        amxi_st64_rlx(&b->handed, 0);
         amxi_st32_rlx(&b->purging, 0);
         amxi_st32_rlx(&b->giving, 0);
         amxi_a32 *high = &amxi_head(s)->handles_high;
@@ -137,8 +138,8 @@ int amx_share(amx_t *any, amx_t **out)
     if (e || !out)
         return e ? e : AMX_E_INVAL;
     e = amxi_handle_open(any->seg, false, out);
-    if (e == AMX_E_FULL) { /* the dead may hold some */
-        (void)amx_recover(any, NULL);
+    if (e == AMX_E_FULL && !any->seg->manual) { /* the dead may hold some */
+        (void)amx_recover(any, 0, NULL, NULL, NULL);
         e = amxi_handle_open(any->seg, false, out);
     }
     return e;

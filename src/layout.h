@@ -21,7 +21,7 @@
 #include "atomic.h"
 
 #define AMXI_MAGIC      UINT64_C(0x314765735f786d61) /* "amx_seG1" in memory */
-#define AMXI_LAYOUT     1u
+#define AMXI_LAYOUT     2u
 #define AMXI_BYTE_ORDER 0x01020304u
 #define AMXI_PAGE       4096u
 #define AMXI_LINE       64u
@@ -133,7 +133,7 @@ static_assert(sizeof(struct amxi_peer_body) == 64, "one line");
 
 /* --- Handles: two lines per handle, and its guards ------------------------------------------------------------ *
  * line 0: 0 word {status 4, peer 8, epoch 52} | 8 purging, giving | 16 reserved
- * line 1: counters, written by the tenant only
+ * line 1: 64 counters[7] | 120 handed: written by the tenant only
  * word: FREE -> OPENING (cas, epoch + 1) -> OPEN <-> CLOSED by the tenant's process; OPENING, OPEN, CLOSED -> DEAD by a
  * recoverer or the leaving process; DEAD -> QUIET -> FREE by recoverers. Never back.
  */
@@ -153,7 +153,6 @@ enum amxi_counter {
     AMXI_C_DRAIN,      /* blocks taken from queues */
     AMXI_C_LARGE,      /* large blocks made */
     AMXI_C_REBUILD,    /* sectors rebuilt */
-    AMXI_C_RESERVED,
     AMXI_C_COUNT_
 };
 struct amxi_handle_body {
@@ -162,7 +161,9 @@ struct amxi_handle_body {
     amxi_a32 giving;  /* entry + 1 of the handle that it is giving to (sc: that entry is not recycled meanwhile) */
     uint8_t reserved[48];
     alignas(64) amxi_a64 counter[AMXI_C_COUNT_];
+    amxi_a64 handed; /* amx_ref that the tenant published or gave last, noted before it did; recovery: 0 */
 };
+static_assert(offsetof(struct amxi_handle_body, handed) == 120, "own line");
 static_assert(sizeof(struct amxi_handle_body) == 128, "two lines");
 #define AMXI_H_STATUS(w)      ((uint32_t)((w)&0xf))
 #define AMXI_H_PEER(w)        ((uint32_t)((w) >> 4 & 0xff))

@@ -34,8 +34,4 @@ int amxi_look_begin(const amx_t *h, struct amxi_look **out);
 void amxi_look_sector(struct amxi_look *l, uint32_t i);
 void amxi_look_end(struct amxi_look *l);
 
-/* A result struct for a caller who knows `size` bytes of it (AMX_E_INVAL: not even its size field): copies what both
- * know, zeroes what only the caller knows, leaves the size field. */
-int amxi_look_result(void *out, size_t size, const void *from, size_t from_size);
-
 #endif

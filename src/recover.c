@@ -9,10 +9,24 @@
 
 #define SLICE      4096u /* blocks that a purge looks at before it lets others into the sector */
 #define TAGS_WORDS (4096 / 64)
+#define FOUND_MAX  64u /* blocks to be told of, in one visit to a sector */
 
-struct dead { /* a snapshot of the tags that are dead; bracketed by `purging`, so that none is recycled meanwhile */
+struct found { /* a block that recovery does not free */
+    uint32_t unit;
+    uint64_t w; /* w0 as it was met */
+    uint64_t bytes;
+};
+
+/* One recovery. The tags are a snapshot, bracketed by `purging`, so that none is recycled meanwhile. */
+struct dead {
     uint64_t tag[TAGS_WORDS];
     uint32_t n;
+    struct amx_recovery sum;
+    amx_kept_fn *fn; /* NULL: nobody wants to be told */
+    void *ctx;
+    int stop; /* what fn said to end it */
+    uint32_t n_found;
+    struct found found[FOUND_MAX]; /* of one visit, told when the sector has been left */
 };
 
 static bool is_dead(const struct dead *d, uint32_t tag)
@@ -42,19 +56,27 @@ static void bury_handles(const struct amxi_seg *s, uint32_t p, uint64_t seen, ui
     }
 }
 
+/* false: it lives. */
+static bool bury_peer(const struct amxi_seg *s, uint32_t p)
+{
+    amxi_a64 *word = &amxi_peer(s, p)->word;
+    uint64_t w = amxi_ld64_sc(word), t = AMXI_PEER_TICKET(w);
+    if (AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE) {
+        if (!amxi_peer_dead(s, p, t))
+            return false;
+        if (!amxi_cas64_sc(word, &w, AMXI_PEER_WORD(AMXI_PEER_DEAD, t)))
+            return true; /* another did it, or it left itself */
+        w = AMXI_PEER_WORD(AMXI_PEER_DEAD, t);
+    }
+    if (AMXI_PEER_STATUS(w) == AMXI_PEER_DEAD)
+        bury_handles(s, p, w, 0);
+    return true;
+}
+
 static void bury_peers(const struct amxi_seg *s)
 {
-    for (uint32_t p = 0; p < s->g.peers; p++) {
-        amxi_a64 *word = &amxi_peer(s, p)->word;
-        uint64_t w = amxi_ld64_sc(word), t = AMXI_PEER_TICKET(w);
-        if (AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE) {
-            if (!amxi_peer_dead(s, p, t) || !amxi_cas64_sc(word, &w, AMXI_PEER_WORD(AMXI_PEER_DEAD, t)))
-                continue;
-            w = AMXI_PEER_WORD(AMXI_PEER_DEAD, t);
-        }
-        if (AMXI_PEER_STATUS(w) == AMXI_PEER_DEAD)
-            bury_handles(s, p, w, 0);
-    }
+    for (uint32_t p = 0; p < s->g.peers; p++)
+        (void)bury_peer(s, p);
 }
 
 /* --- 2 what they held --- */
@@ -70,38 +92,135 @@ static uint32_t bits_next(const struct amxi_sec *x, uint32_t i) /* first header 
     return x->su;
 }
 
-/* A block of the dead: true if it is ours to free now. Kept states become nobody's. */
-static bool claim_dead(struct amxi_block_body *b, const struct dead *d)
+/* --- Blocks that stay --- */
+
+static void note(struct dead *d, const struct amxi_seg *s, const void *block, uint64_t w, uint64_t bytes)
 {
-    uint64_t w = amxi_ld64_rlx(&b->w0); /* acquired by the death itself: the kernel told us */
-    for (;;) {                          /* ends: a dead owner's word only changes by those who take it from him */
-        uint32_t state = AMXI_W0_STATE(w);
-        if (!is_dead(d, AMXI_W0_OWNER(w)))
-            return false;
+    uint64_t unit = (uint64_t)((const uint8_t *)block - (const uint8_t *)amxi_block(s, 0)) / AMXI_UNIT;
+    d->found[d->n_found++] = (struct found){(uint32_t)unit, w, bytes};
+}
+
+static amx_ref ref_of(const struct amxi_seg *s, uint32_t unit, uint64_t w)
+{
+    return AMXI_REF(s->g.region[AMXI_R_DATA].offset / AMXI_UNIT + unit + 1, w);
+}
+
+static amx_id id_of(const struct amxi_seg *s, uint32_t tag)
+{
+    return tag ? AMXI_ID(tag, AMXI_H_EPOCH(amxi_ld64_sc(&amxi_handle(s, tag - 1)->word))) : 0;
+}
+
+/* The dead tag that published or gave this block last; 0: none. */
+static uint32_t handed_by(const struct amxi_seg *s, const struct dead *d, amx_ref ref)
+{
+    for (uint32_t i = 0; i < s->g.handles; i++)
+        if (is_dead(d, i + 1) && amxi_ld64_rlx(&amxi_handle(s, i)->handed) == ref) /* after its death */
+            return i + 1;
+    return 0;
+}
+
+static void tell(struct dead *d, const struct amxi_seg *s, const struct found *f, enum amx_kept_how how, uint32_t from)
+{
+    amx_ref ref = ref_of(s, f->unit, f->w);
+    uint32_t by = handed_by(s, d, ref);
+    struct amx_kept k = {
+        sizeof k, how, AMXI_W0_STATE(f->w), ref, f->bytes, id_of(s, from ? from : by), id_of(s, AMXI_W0_OWNER(f->w)),
+        by != 0};
+    int e = d->fn(&k, d->ctx);
+    if (e < 0)
+        d->stop = e;
+    if (how == AMX_KEPT_STATE && e != AMX_KEPT_TAKE) { /* lost: fn has done something with it */
+        uint64_t w = f->w;
+        (void)amxi_cas64_ar(&amxi_block(s, f->unit)->w0, &w, AMXI_W0(AMXI_W0_STATE(w), 0, AMXI_W0_GEN(w)));
+    }
+}
+
+/* One of the dead in a kept state becomes ours, so that nobody else has it while fn looks at it; if we die in there, it
+ * is one of the dead in a kept state again. false: it is something else by now, to be looked at again. */
+static bool tell_kept(amx_t *h, struct dead *d, struct found *f)
+{
+    amxi_a64 *w0 = &amxi_block(h->seg, f->unit)->w0;
+    uint64_t w = f->w;
+    amxi_touch(h->seg, h->tag, f->unit >> h->seg->g.su_log2);
+    while (is_dead(d, AMXI_W0_OWNER(w)) && AMXI_W0_STATE(w) >= AMX_STATE_KEPT && AMXI_W0_GEN(w) == AMXI_W0_GEN(f->w)) {
+        uint64_t to = AMXI_W0(AMXI_W0_STATE(w), h->tag, AMXI_W0_GEN(w));
+        uint32_t from = AMXI_W0_OWNER(w);
+        if (!amxi_cas64_ar(w0, &w, to)) /* as in amx_free: excludes a free or a change of state by the living */
+            continue;
+        f->w = to;
+        d->sum.kept_blocks++;
+        d->sum.kept_bytes += f->bytes;
+        tell(d, h->seg, f, AMX_KEPT_STATE, from);
+        return true;
+    }
+    return false;
+}
+
+/* Tells what was met; nothing is held. *again: something of the dead may be left where we were. */
+static void tell_found(amx_t *h, struct dead *d, bool *again)
+{
+    for (uint32_t i = 0; i < d->n_found; i++) {
+        struct found *f = &d->found[i];
+        bool theirs = AMXI_W0_OWNER(f->w) != 0;
+        if (d->stop)
+            *again |= theirs;
+        else if (!theirs)
+            tell(d, h->seg, f, AMX_KEPT_PUBLISHED, 0);
+        else
+            *again |= !tell_kept(h, d, f);
+    }
+    d->n_found = 0;
+}
+
+enum claim { NOT_THEIRS, FREE_IT, TELL_IT };
+
+/* A block that was met: is it of the dead, and ours to free now? Kept states become nobody's, or are told later. */
+static enum claim claim_dead(struct amxi_block_body *b, struct dead *d, uint64_t bytes, uint64_t *w)
+{
+    *w = amxi_ld64_rlx(&b->w0); /* acquired by the death itself: the kernel told us */
+    for (;;) {                  /* ends: a dead owner's word only changes by those who take it from him */
+        uint32_t state = AMXI_W0_STATE(*w), owner = AMXI_W0_OWNER(*w);
+        if (!owner && amxi_state_live(state)) {
+            d->sum.published_blocks++;
+            d->sum.published_bytes += bytes;
+            return d->fn ? TELL_IT : NOT_THEIRS;
+        }
+        if (!is_dead(d, owner))
+            return NOT_THEIRS;
         if (state == AMX_STATE_CACHED || state == AMX_STATE_ACKED)
-            return true; /* after drain-all an ACKED block of the dead is on no queue: never pushed */
+            return FREE_IT; /* after drain-all an ACKED block of the dead is on no queue: never pushed */
         if (!amxi_state_live(state))
-            return false;
+            return NOT_THEIRS;
         bool kept = state >= AMX_STATE_KEPT;
-        uint64_t to = kept ? AMXI_W0(state, 0, AMXI_W0_GEN(w)) : AMXI_W0(AMX_STATE_COALESCING, 0, AMXI_W0_GEN(w));
-        if (amxi_cas64_ar(&b->w0, &w, to)) /* excludes a free or adopt by the living; as in amx_free */
-            return !kept;
+        if (kept && d->fn)
+            return TELL_IT;
+        uint64_t to = AMXI_W0(kept ? state : AMX_STATE_COALESCING, 0, AMXI_W0_GEN(*w));
+        if (!amxi_cas64_ar(&b->w0, w, to)) /* excludes a free or adopt by the living; as in amx_free */
+            continue;
+        d->sum.kept_blocks += kept;
+        d->sum.kept_bytes += kept ? bytes : 0;
+        return kept ? NOT_THEIRS : FREE_IT;
     }
 }
 
 /* Frees what the dead own in a held sector, from *cursor on, a slice at a time. */
-static int purge(struct amxi_sec *x, const struct dead *d, uint32_t *cursor, uint64_t *freed)
+static int purge(struct amxi_sec *x, struct dead *d, uint32_t *cursor)
 {
     uint32_t i = bits_next(x, *cursor);
-    for (uint32_t n = 0; i < x->su && n < SLICE; n++) {
+    for (uint32_t n = 0; i < x->su && n < SLICE && d->n_found < FOUND_MAX; n++) {
         uint32_t size = AMXI_W1_SIZE(amxi_ld64_rlx(&amxi_sec_block(x, i)->w1));
+        uint64_t w, bytes = (uint64_t)size * AMXI_UNIT;
         if (size < AMXI_UNITS_MIN || size > x->su - i)
             return AMX_E_CORRUPT;
-        if (claim_dead(amxi_sec_block(x, i), d)) {
+        enum claim c = claim_dead(amxi_sec_block(x, i), d, bytes, &w);
+        if (c == TELL_IT)
+            note(d, x->s, amxi_sec_block(x, i), w, bytes);
+        if (c == FREE_IT) {
             int e = amxi_sec_free(x, i);
             if (e)
                 return e;
-            ++*freed;
+            d->sum.blocks++;
+            d->sum.bytes += bytes;
         }
         i = bits_next(x, i + size);
     }
@@ -109,29 +228,47 @@ static int purge(struct amxi_sec *x, const struct dead *d, uint32_t *cursor, uin
     return AMX_OK;
 }
 
-/* A large block whose head is in sector i, if a dead handle owns it. */
-static int purge_large(amx_t *h, uint32_t i, const struct dead *d, uint64_t *freed)
+/* A large block whose head is in sector i, if a dead handle owns it or nobody does. */
+static int purge_large(amx_t *h, uint32_t i, struct dead *d)
 {
     const struct amxi_seg *s = h->seg;
     uint32_t first = amxi_ld32_acq(&amxi_sector(s, i)->first);
-    uint64_t unit = ((uint64_t)i << s->g.su_log2) + first;
+    uint64_t unit = ((uint64_t)i << s->g.su_log2) + first, bytes = 0;
     if (first >= s->g.su || !amxi_bit(amxi_bitmap(s, i), first))
         return AMX_OK;
     struct amxi_block_body *b = amxi_block(s, unit);
     uint64_t w = amxi_ld64_acq(&b->w0);
+    if (!is_dead(d, AMXI_W0_OWNER(w)) && (AMXI_W0_OWNER(w) || !amxi_state_live(AMXI_W0_STATE(w))))
+        return AMX_OK;
+    if (!amxi_extent_usable(s, unit, &bytes))
+        bytes += AMXI_UNIT;
+    if (!AMXI_W0_OWNER(w)) {
+        d->sum.published_blocks++;
+        d->sum.published_bytes += bytes;
+        if (d->fn)
+            note(d, s, b, w, bytes);
+        return AMX_OK;
+    }
     while (is_dead(d, AMXI_W0_OWNER(w))) {
         uint32_t state = AMXI_W0_STATE(w);
         if (!amxi_state_live(state) && state != AMX_STATE_CACHED)
             return AMX_E_CORRUPT;
         bool kept = state >= AMX_STATE_KEPT;
+        if (kept && d->fn) {
+            note(d, s, b, w, bytes);
+            return AMX_OK;
+        }
         uint64_t to = kept ? AMXI_W0(state, 0, AMXI_W0_GEN(w)) : AMXI_W0(AMX_STATE_CACHED, h->tag, AMXI_W0_GEN(w));
         if (!kept)
             amxi_touch(s, h->tag, i);
         if (!amxi_cas64_ar(&b->w0, &w, to))
             continue;
+        d->sum.kept_blocks += kept;
+        d->sum.kept_bytes += kept ? bytes : 0;
         if (kept)
             return AMX_OK;
-        ++*freed;
+        d->sum.blocks++;
+        d->sum.bytes += bytes;
         if (!AMXI_W1_SIZE(amxi_ld64_rlx(&b->w1)))
             return amxi_extent_free(s, h->tag, unit);
         uint32_t k = (uint32_t)unit; /* the large one was freed just now, and a small one begins in its place */
@@ -157,39 +294,47 @@ static void untouch(const struct amxi_seg *s, const struct dead *d, uint32_t sec
 }
 
 /* Takes the sector over if a dead handle is inside, and makes it sound. */
-static bool steal(amx_t *h, uint32_t i, const struct dead *d)
+static void steal(amx_t *h, uint32_t i, struct dead *d)
 {
     const struct amxi_seg *s = h->seg;
     struct amxi_sec x;
     uint64_t w = amxi_ld64_acq(&amxi_sector(s, i)->word);
     if (AMXI_S_KIND(w) != AMXI_K_HELD)
-        return false;
+        return;
     uint32_t who = AMXI_S_WHO(w);
     /* no such handle, or one that cannot be inside: as good as dead */
     bool gone = who - 1u >= s->g.handles || is_dead(d, who) ||
                 AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(s, who - 1)->word)) == AMXI_H_FREE;
     if (!gone || !amxi_sec_steal(s, i, h->tag, w, &x))
-        return false;
+        return;
     amxi_count(h, AMXI_C_REBUILD, 1);
+    d->sum.sectors_rebuilt++;
     if (amxi_ld32_rlx(&x.b->ext_len)) {
         amxi_extent_repair(&x);
         amxi_sec_leave(&x);
     } else {
         (void)amxi_sec_failed(&x); /* rebuilt and left, or quarantined */
     }
-    return true;
 }
 
-/* false: somebody alive is inside; what the dead have there is for the next recovery. */
-static bool purge_sector(amx_t *h, uint32_t i, const struct dead *d, uint64_t *freed)
+/* false: somebody alive is inside, or the call-back ended it; what the dead have there is for the next recovery. */
+static bool purge_sector(amx_t *h, uint32_t i, struct dead *d)
 {
     const struct amxi_seg *s = h->seg;
     uint32_t cursor = 0, count;
-    while (cursor < s->g.su) {
+    for (bool large = false, done = false, again = false; !done;) {
         struct amxi_sec x;
         uint64_t w = amxi_ld64_acq(&amxi_sector(s, i)->word);
-        if (AMXI_S_KIND(w) == AMXI_K_HEAD && cursor == 0 && purge_large(h, i, d, freed))
-            return false;
+        if (AMXI_S_KIND(w) == AMXI_K_HEAD && !large) {
+            if (purge_large(h, i, d))
+                return false;
+            tell_found(h, d, &again);
+            if (d->stop)
+                return false;
+            large = !again; /* else it is looked at once more: ends as claim_dead does */
+            again = false;
+            continue;
+        }
         int e = amxi_sec_enter(s, i, h->tag, &x);
         if (e == AMX_E_BUSY)
             return false;
@@ -197,15 +342,52 @@ static bool purge_sector(amx_t *h, uint32_t i, const struct dead *d, uint64_t *f
             untouch(s, d, i);
             return true;
         }
-        if (amxi_sec_drain(&x, UINT32_MAX, &count) || purge(&x, d, &cursor, freed)) {
+        uint32_t from = cursor;
+        if (amxi_sec_drain(&x, UINT32_MAX, &count) || purge(&x, d, &cursor)) {
             (void)amxi_sec_failed(&x);
+            d->n_found = 0;
             return false;
         }
-        if (cursor >= s->g.su)
+        done = cursor >= s->g.su && !d->n_found;
+        if (done)
             untouch(s, d, i); /* still inside: nobody has given them anything here since */
         amxi_sec_leave(&x);
+        tell_found(h, d, &again);
+        if (d->stop)
+            return false;
+        if (again)
+            cursor = from; /* a block changed its state before we had it: it may be one to free now */
+        again = false;
     }
     return true;
+}
+
+/* The last gifts of the dead, where they are the receivers': after their sectors, before their tags go. */
+static void tell_gifts(amx_t *h, struct dead *d)
+{
+    const struct amxi_seg *s = h->seg;
+    for (uint32_t i = 0; i < s->g.handles && !d->stop; i++) {
+        amxi_a64 *handed = &amxi_handle(s, i)->handed;
+        amx_ref ref = is_dead(d, i + 1) ? amxi_ld64_rlx(handed) : AMX_REF_NONE;
+        uint64_t k = (uint64_t)AMXI_REF_UNIT(ref) - 1 - s->g.region[AMXI_R_DATA].offset / AMXI_UNIT, bytes;
+        if (k >= (uint64_t)s->g.sectors << s->g.su_log2 || !amxi_bit(amxi_bitmap(s, 0), (uint32_t)k))
+            continue;
+        struct amxi_block_body *b = amxi_block(s, k);
+        uint64_t w = amxi_ld64_acq(&b->w0); /* pairs with the exchange of the gift */
+        uint32_t owner = AMXI_W0_OWNER(w);
+        if ((uint32_t)AMXI_W0_GEN(w) != AMXI_REF_GEN(ref) || !amxi_state_live(AMXI_W0_STATE(w)) || !owner ||
+            owner > s->g.handles || is_dead(d, owner) || owner == h->tag)
+            continue;
+        d->sum.given_blocks++;
+        if (!d->fn)
+            continue;
+        bytes = (uint64_t)AMXI_W1_SIZE(amxi_ld64_rlx(&b->w1)) * AMXI_UNIT;
+        if (!bytes && !amxi_extent_usable(s, k, &bytes))
+            bytes += AMXI_UNIT;
+        struct found f = {(uint32_t)k, w, bytes};
+        tell(d, s, &f, AMX_KEPT_GIVEN, i + 1);
+        (void)amxi_cas64_rlx(handed, &ref, AMX_REF_NONE); /* lost: another recoverer tells it too */
+    }
 }
 
 /* --- 3 their tags --- */
@@ -289,28 +471,28 @@ static bool recycle(const struct amxi_seg *s)
 
 /* --- All of it --- */
 
-static void snapshot(const struct amxi_seg *s, struct dead *d)
+/* Those of one peer entry, or all (UINT32_MAX). */
+static void snapshot(const struct amxi_seg *s, struct dead *d, uint32_t peer)
 {
-    for (uint32_t i = 0; i < s->g.handles; i++)
-        if (AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(s, i)->word)) == AMXI_H_DEAD)
+    for (uint32_t i = 0; i < s->g.handles; i++) {
+        uint64_t w = amxi_ld64_sc(&amxi_handle(s, i)->word);
+        if (AMXI_H_STATUS(w) == AMXI_H_DEAD && (peer == UINT32_MAX || AMXI_H_PEER(w) == peer))
             add_dead(d, i + 1);
+    }
+    d->sum.handles = d->n;
 }
 
-/* true: there is more memory than before. */
-static bool purge_all(amx_t *h, const struct dead *d, uint64_t *freed)
+static void purge_all(amx_t *h, struct dead *d)
 {
     const struct amxi_seg *s = h->seg;
-    bool any = false;
-    *freed = 0;
     for (uint32_t i = 0; i < s->g.sectors; i++)
-        any |= steal(h, i, d);
+        steal(h, i, d);
     for (uint32_t i = 0; i < s->g.sectors; i++)
-        if (touched_by_dead(s, d, i))
-            (void)purge_sector(h, i, d, freed); /* false: the touched bit stays, recycle sees it */
-    any |= *freed != 0;
-    if (any)
+        if (touched_by_dead(s, d, i) && (d->stop || !purge_sector(h, i, d)))
+            d->sum.sectors_left++; /* the touched bit stays, recycle sees it */
+    tell_gifts(h, d);
+    if (d->sum.blocks || d->sum.sectors_rebuilt)
         amxi_wake(h);
-    return any;
 }
 
 static bool any_dead(const struct amxi_seg *s)
@@ -337,22 +519,65 @@ static void list_end(amxi_a32 *purging)
     (void)amxi_sub32_sc(purging, 1);
 }
 
-int amxi_recover(amx_t *h, uint64_t *blocks, bool *more)
+static void recover(amx_t *h, struct dead *d, uint32_t peer)
 {
-    struct dead d = {{0}, 0};
-    struct amxi_seg *s = h->seg;
-    amxi_a32 *purging = &amxi_handle(s, h->tag - 1)->purging;
-    *blocks = 0;
-    *more = false;
-    bury_peers(s);
-    if (!any_dead(s))
-        return AMX_OK;
+    amxi_a32 *purging = &amxi_handle(h->seg, h->tag - 1)->purging;
     list_begin(purging);
-    snapshot(s, &d);
-    if (d.n)
-        *more = purge_all(h, &d, blocks);
+    snapshot(h->seg, d, peer);
+    if (d->n)
+        purge_all(h, d);
     list_end(purging);
-    return recycle(s) ? AMX_OK : AMX_E_PARTIAL;
+}
+
+/* How many entries of the dead are still taken, of a peer or of all. */
+static uint32_t entries_left(const struct amxi_seg *s, uint32_t peer)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->g.handles; i++) {
+        uint64_t w = amxi_ld64_sc(&amxi_handle(s, i)->word);
+        uint32_t st = AMXI_H_STATUS(w);
+        n += (st == AMXI_H_DEAD || st == AMXI_H_QUIET) && (peer == UINT32_MAX || AMXI_H_PEER(w) == peer);
+    }
+    return n;
+}
+
+/* The entry of a ticket; UINT32_MAX: none any more. */
+static int find_peer(const struct amxi_seg *s, uint64_t ticket, uint32_t *peer)
+{
+    *peer = UINT32_MAX;
+    if (ticket > amxi_ld64_rlx(&amxi_head(s)->tickets))
+        return AMX_E_INVAL;
+    for (uint32_t p = 0; p < s->g.peers; p++) {
+        uint64_t w = amxi_ld64_sc(&amxi_peer(s, p)->word);
+        if (AMXI_PEER_STATUS(w) != AMXI_PEER_FREE && AMXI_PEER_TICKET(w) == ticket)
+            *peer = p;
+    }
+    return AMX_OK;
+}
+
+int amx_recover(amx_t *h, uint64_t ticket, amx_kept_fn *fn, void *ctx, struct amx_recovery *out)
+{
+    struct dead d = {.fn = fn, .ctx = ctx};
+    uint32_t peer = UINT32_MAX;
+    int e = amxi_refuse(h);
+    if (!e && out && out->struct_size < sizeof out->struct_size)
+        e = AMX_E_INVAL;
+    if (!e && ticket)
+        e = find_peer(h->seg, ticket, &peer);
+    if (e)
+        return e;
+    if (!ticket)
+        bury_peers(h->seg);
+    else if (peer != UINT32_MAX && !bury_peer(h->seg, peer))
+        return AMX_E_ALIVE;
+    if (ticket ? peer != UINT32_MAX : any_dead(h->seg)) {
+        recover(h, &d, peer);
+        if (!recycle(h->seg) || d.sum.sectors_left)
+            d.sum.handles_left = entries_left(h->seg, peer);
+    }
+    if (out && (e = amxi_result(out, out->struct_size, &d.sum, sizeof d.sum)))
+        return e;
+    return d.stop ? d.stop : d.sum.handles_left || d.sum.sectors_left ? AMX_E_PARTIAL : AMX_OK;
 }
 
 void amxi_recycle(const struct amxi_seg *s)
@@ -361,38 +586,24 @@ void amxi_recycle(const struct amxi_seg *s)
     (void)recycle(s);
 }
 
-int amx_recover(amx_t *h, uint64_t *blocks)
-{
-    uint64_t freed;
-    bool more;
-    int e = amxi_refuse(h);
-    if (e)
-        return e;
-    e = amxi_recover(h, &freed, &more);
-    if (blocks)
-        *blocks = freed;
-    return e;
-}
-
 /* Caches back; all handles but the owner's DEAD; CLOSED, so that nobody begins to give to the owner; its private blocks
  * freed by itself, unless somebody is giving to it this moment: then the next recovery sees what came of that; DEAD. Its
  * entry is not DEAD while it works: a dead one's sectors would be stolen from under it. */
 void amxi_retire(amx_t *owner)
 {
     struct amxi_seg *s = owner->seg;
-    struct dead d = {{0}, 0};
+    struct dead d = {.n = 0};
     struct amxi_handle_body *b = amxi_handle(s, owner->tag - 1);
-    uint64_t freed;
     for (uint32_t i = 0; i < s->g.handles; i++)
         if (s->open[i])
             (void)amx_trim(s->open[i]);
     bury_handles(s, s->peer, amxi_ld64_sc(&amxi_peer(s, s->peer)->word), owner->tag);
     list_begin(&b->purging);
-    snapshot(s, &d);
+    snapshot(s, &d, UINT32_MAX);
     amxi_st64_sc(&b->word, AMXI_H_WORD(AMXI_H_CLOSED, s->peer, owner->epoch)); /* pairs with give's first look */
     if (!given_to(s, owner->tag))
         add_dead(&d, owner->tag);
-    (void)purge_all(owner, &d, &freed);
+    purge_all(owner, &d);
     list_end(&b->purging);
     amxi_st64_sc(&b->word, AMXI_H_WORD(AMXI_H_DEAD, s->peer, owner->epoch));
     amxi_peer_leave(s);

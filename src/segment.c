@@ -21,6 +21,16 @@ void amxi_why(char *why, size_t why_len, const char *fmt, ...)
     va_end(args);
 }
 
+int amxi_result(void *out, size_t size, const void *from, size_t from_size)
+{
+    if (size < sizeof size)
+        return AMX_E_INVAL;
+    size_t both = size < from_size ? size : from_size;
+    memcpy((char *)out + sizeof size, (const char *)from + sizeof size, both - sizeof size);
+    memset((char *)out + both, 0, size - both);
+    return AMX_OK;
+}
+
 int amxi_fail(int err, const char *what, const char *object, char *why, size_t why_len)
 {
     amxi_why(why, why_len, "cannot %s %s: %s", what, object, strerror(-err));

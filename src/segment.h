@@ -38,6 +38,7 @@ struct amxi_seg {
     struct amxi_geometry g;
     bool readonly;
     bool forked;   /* set in a child: everything is refused but close */
+    bool manual;   /* AMX_F_NO_RECOVER */
     bool fd_only;  /* attached by descriptor or memfd: no name to remove */
     int fd;        /* the segment */
     int lock_fd;   /* own open file description that holds this attachment's lock; -1: read-only */
@@ -105,6 +106,10 @@ static inline struct amxi_block_body *amxi_block(const struct amxi_seg *s, uint6
 void amxi_why(char *why, size_t why_len, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The answer for a negative errno, and the sentence "cannot WHAT OBJECT: reason". */
 int amxi_fail(int err, const char *what, const char *object, char *why, size_t why_len);
+
+/* A result struct for a caller who knows `size` bytes of it (AMX_E_INVAL: not even its size field): copies what both
+ * know, zeroes what only the caller knows, leaves the size field. */
+int amxi_result(void *out, size_t size, const void *from, size_t from_size);
 
 /* segment.c: the steps of create and attach. What a step got, amxi_seg_drop gives back. */
 int amxi_seg_new(struct amxi_seg **out);

@@ -88,5 +88,5 @@ int amx_stat(const amx_t *h, struct amx_stats *out)
     }
     amxi_look_end(l);
     st.largest_free = best ? best * AMXI_UNIT - AMXI_UNIT : 0;
-    return amxi_look_result(out, out->struct_size, &st, sizeof st);
+    return amxi_result(out, out->struct_size, &st, sizeof st);
 }

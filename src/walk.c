@@ -32,16 +32,6 @@ void amxi_look_end(struct amxi_look *l)
     free(l);
 }
 
-int amxi_look_result(void *out, size_t size, const void *from, size_t from_size)
-{
-    if (size < sizeof size)
-        return AMX_E_INVAL;
-    size_t both = size < from_size ? size : from_size;
-    memcpy((char *)out + sizeof size, (const char *)from + sizeof size, both - sizeof size);
-    memset((char *)out + both, 0, size - both);
-    return AMX_OK;
-}
-
 static uint64_t word_of(const struct amxi_seg *s, uint32_t i)
 {
     return amxi_ld64_acq(&amxi_sector(s, i)->word);

@@ -286,7 +286,7 @@ static int c_peers(amx_t *h)
 }
 static int c_recover(amx_t *h)
 {
-    return amx_recover(h, NULL);
+    return amx_recover(h, 0, NULL, NULL, NULL);
 }
 static int c_root_get(amx_t *h)
 {

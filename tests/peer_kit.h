@@ -124,7 +124,7 @@ static inline const char *segment(amx_t **h)
 static inline void end(amx_t *h)
 {
     struct amx_check_result result = {.struct_size = sizeof result};
-    ok(amx_recover(h, NULL));
+    ok(amx_recover(h, 0, NULL, NULL, NULL));
     assert_int_equal(look(h).n, 1);
     ok(amx_check(h, NULL, NULL, &result));
     ok(amx_close(h));

@@ -245,6 +245,15 @@ static inline const void *test_hint(unsigned i)
     return (const void *)(uintptr_t)(UINT64_C(0x7e9000000000) + i * UINT64_C(0x800000000));
 }
 
+/* Recovers all who are dead. *blocks: how many were freed. */
+static inline int recover_all(amx_t *h, uint64_t *blocks)
+{
+    struct amx_recovery r = {.struct_size = sizeof r};
+    int e = amx_recover(h, 0, NULL, NULL, &r);
+    *blocks = r.blocks;
+    return e;
+}
+
 /* --- Threads and processes ----------------------------------------------------------------------------------- */
 
 struct team_ {

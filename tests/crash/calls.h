@@ -174,7 +174,7 @@ static inline int perform(amx_t **slot, uint32_t who, struct call *c)
     case V_HEAL:
         return amx_heal(h);
     case V_RECOVER:
-        return amx_recover(h, &c->got);
+        return recover_all(h, &c->got);
     case V_SHARE:
         e = amx_share(h, &slot[c->slot]);
         if (!e)

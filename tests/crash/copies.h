@@ -37,6 +37,11 @@ static struct {
     bool (*before)(void); /* at each store of level 0; false: no copy of it */
     uint64_t operations, stores, copies, undone, recoveries, again, sites;
     struct seen seen[SEEN];
+    /* of a survivor's stores: all are copied, not some of each place; those whose copy and list equal, byte for byte,
+     * ones that were recovered before need not be again */
+    bool each_cut;
+    uint64_t cuts, equal, list; /* list: of what must be in the copy, a hash */
+    uint64_t *known;
 } shots = {.level = OFF};
 
 static struct grave { /* a copy, and the file in which a survivor finds it */
@@ -260,14 +265,12 @@ static inline void life_lines(const struct grave *g, unsigned living)
     }
 }
 
-/* In the copy nobody has our number: a process of the number below never exists. */
+/* In the copy nobody is who he was: a process of the number below never exists. Only locks say who lives. */
 static inline void bury(struct grave *g)
 {
     for (uint32_t i = 0; i < sc.g.peers; i++) {
         struct amxi_peer_body *b = (struct amxi_peer_body *)(void *)(g->image + sc.g.region[AMXI_R_PEERS].offset);
-        uint64_t pid = amxi_ld64_rlx(&b[i].pid);
-        if ((uint32_t)pid == (uint32_t)getpid())
-            amxi_st64_rlx(&b[i].pid, INT32_MAX | pid >> 32 << 32);
+        amxi_st64_rlx(&b[i].pid, INT32_MAX | amxi_ld64_rlx(&b[i].pid) >> 32 << 32);
     }
     assert_int_equal(pwrite(g->fd, g->image, g->size, 0), g->size);
 }
@@ -299,7 +302,7 @@ static inline void survive(int level, unsigned living)
     }
     ok(e);
     if (living) {
-        e = amx_recover(h, NULL);
+        e = amx_recover(h, 0, NULL, NULL, NULL);
         assert_true(e == AMX_OK || e == AMX_E_PARTIAL || sc.damaged);
         shots.level = OFF;
         if (bystander && !sc.damaged)
@@ -312,7 +315,7 @@ static inline void survive(int level, unsigned living)
         shots.living = 0;
         shots.level = level < DEPTH ? level : OFF;
     }
-    e = amx_recover(h, NULL);
+    e = amx_recover(h, 0, NULL, NULL, NULL);
     shots.level = OFF;
     if (!sc.damaged) {
         ok(e);
@@ -354,6 +357,58 @@ static inline void kill_here(uint64_t n)
     }
 }
 
+/* --- Copies that were judged before ------------------------------------------------------------------------------ */
+
+enum { KNOWN = 1 << 24 };
+
+static inline uint64_t hash_words(uint64_t h, const uint64_t *p, size_t n)
+{
+    uint64_t a[4] = {h, h + 1, h + 2, h + 3};
+    for (size_t i = 0; i + 4 <= n; i += 4)
+        for (unsigned k = 0; k < 4; k++) {
+            a[k] = (a[k] ^ p[i + k]) * UINT64_C(0x9e3779b97f4a7c15);
+            a[k] ^= a[k] >> 29;
+        }
+    for (unsigned k = 1; k < 4; k++)
+        a[0] = mix64(a[0] ^ a[k]);
+    return a[0];
+}
+
+/* What is to be in a copy, as one number. */
+static inline void list_made(void)
+{
+    uint64_t h = mix64(sc.n + 2 * sc.more + 4 * sc.held + 8 * sc.full + 16 * sc.damaged);
+    for (unsigned i = 0; i < sc.n; i++) {
+        const struct item *it = &sc.item[i];
+        h = mix64(h ^ it->ref) + mix64(h ^ it->key ^ it->n << 40) + (it->state + ((uint64_t)it->tag << 12));
+        h = mix64(h ^ (uint64_t)(it->peer + 1) ^ (uint64_t)it->at_stake << 8 ^ (uint64_t)it->heir << 9 ^
+                  it->sure << 16);
+    }
+    shots.list = h;
+}
+
+/* false: this very copy was recovered before, with the same list. */
+static inline bool new_copy(int level, unsigned way)
+{
+    struct grave *g = &grave[level];
+    uint64_t h;
+    if (!shots.known)
+        assert_non_null(shots.known = calloc(KNOWN, sizeof *shots.known));
+    for (uint32_t i = 0; i < sc.g.peers; i++) { /* the only thing in it that says when it was */
+        struct amxi_peer_body *b = (struct amxi_peer_body *)(void *)(g->image + sc.g.region[AMXI_R_PEERS].offset);
+        amxi_st64_rlx(&b[i].since_ns, 0);
+    }
+    h = hash_words(shots.list + way, (const uint64_t *)(const void *)g->image, g->size / 8) | 1;
+    for (size_t i = h >> 40;; i = (i + 1) % KNOWN) {
+        if (shots.known[i] == h)
+            return false;
+        if (!shots.known[i]) {
+            shots.known[i] = h;
+            return true;
+        }
+    }
+}
+
 __attribute__((noinline)) static void store_of(int level, const void *site)
 {
     uint64_t n = seen(shots.op, site, shots.before ? DEPTH + level : level);
@@ -373,18 +428,26 @@ __attribute__((noinline)) static void store_of(int level, const void *site)
         return;
     }
     shots.sites += seen(NULL, site, 0) == 1;
-    if (n == 1 || (power && everything())) {
-        unsigned living = shots.living;
-        int actor = shots.actor;
-        shots.actor = peer_of[STRANGER];
-        copy(level + 1);
+    shots.cuts++;
+    bool chosen = n == 1 || (power && everything());
+    if (!chosen && !shots.each_cut)
+        return;
+    unsigned living = shots.living;
+    int actor = shots.actor;
+    shots.actor = peer_of[STRANGER];
+    copy(level + 1);
+    if (shots.each_cut && !chosen && !new_copy(level + 1, 0)) {
+        shots.equal++;
+    } else {
         judge_image(grave[level + 1].image, AMX_GRADE_UNDONE);
         survive(level + 1, 0);
+    }
+    if (chosen) {
         memcpy(grave[level + 1].image, grave[level].view, sc.g.size);
         survive(level + 1, 1u << shots.actor); /* the recoverer is stopped, then killed */
-        shots.actor = actor;
-        shots.living = living;
     }
+    shots.actor = actor;
+    shots.living = living;
 }
 
 void amxi_hook(const volatile void *addr, size_t len);

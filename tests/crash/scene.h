@@ -44,6 +44,7 @@ static struct {
     unsigned more; /* lives that the running call may add to those listed, if its process dies */
     bool empty;    /* to begin with */
     bool held;     /* Q is stopped in the middle of something */
+    bool helped;   /* others have been at work in the middle of a call: what they took or gave back it did not find */
     bool full;     /* no handle is left, for a survivor either */
     bool damaged;  /* on purpose: nothing is promised but that every call ends */
     uint64_t keys;

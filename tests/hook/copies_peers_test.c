@@ -14,7 +14,7 @@ static bool receiver_dies(void)
         stake_of(1);
         kill_q();
         if (receiver_dies_at % 2) { /* and another thread of the giver's process recovers him at once */
-            int e = amx_recover(hand[P2], NULL);
+            int e = amx_recover(hand[P2], 0, NULL, NULL, NULL);
             assert_true(e == AMX_OK || e == AMX_E_PARTIAL);
         }
     }

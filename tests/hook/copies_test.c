@@ -6,70 +6,6 @@
 
 /* --- Dice -------------------------------------------------------------------------------------------------------- */
 
-static void partly(int answer)
-{
-    assert_true(answer == AMX_OK || (answer == AMX_E_PARTIAL && shots.before)); /* somebody was in between */
-}
-
-static void any_call(struct rng *r)
-{
-    int who = (int)rng_below(r, HANDLES), to = (int)rng_below(r, HANDLES);
-    unsigned i = sc.n ? (unsigned)rng_below(r, sc.n) : 0;
-    uint64_t dice = rng_below(r, sc.n < 4 ? 6 : 24);
-    size_t n = rng_below(r, 6) ? rng_range(r, 1, 200) : rng_range(r, 200, sc.g.su * 12);
-    switch (dice) {
-    case 0:
-    case 1:
-    case 2:
-        do_alloc(who, "any alloc", n);
-        break;
-    case 3:
-        do_alloc(who, "any large alloc", rng_range(r, sc.g.su * 14, sc.g.su * 16 * 4));
-        break;
-    case 4:
-        do_aligned(who, "any aligned alloc", (size_t)32 << rng_below(r, 8), n);
-        break;
-    case 5:
-        do_many(who, "any alloc_many", n, rng_below(r, 8));
-        break;
-    case 6:
-        do_free_many(who, "any free_many", rng_below(r, 8));
-        break;
-    case 7:
-    case 8:
-        if (sc.item[i].peer == NOBODY)
-            do_adopt(who, "any adopt", i);
-        else
-            do_publish(who, "any publish", i);
-        break;
-    case 9:
-        do_give(who, "any give", i, to);
-        break;
-    case 10:
-        do_state(who, "any state", i, (uint32_t)rng_range(r, AMX_STATE_USER_MIN, AMX_STATE_MAX));
-        break;
-    case 11:
-    case 12:
-        do_resize(who, "any resize", i, rng_below(r, 3) ? n : sc.item[i].n + rng_below(r, 64));
-        break;
-    case 13:
-    case 14:
-        do_ack(who, "any ack", i);
-        break;
-    case 15:
-        do_coalesce(who, "any coalesce", i);
-        break;
-    case 16:
-        partly(ASK(who, "any trim", .verb = V_TRIM));
-        break;
-    case 17:
-        partly(ASK(who, "any heal", .verb = V_HEAL));
-        break;
-    default:
-        do_free(who, "any free", i);
-    }
-}
-
 static void play_dice(uint64_t seed, unsigned games)
 {
     for (unsigned k = 0; k < sizeof shape / sizeof *shape; k++)
@@ -134,7 +70,7 @@ static bool intrude(void)
         visit(h, rng_range(&intruder, sc.g.su * 14, sc.g.su * 16 * 4));
         break;
     case 3:
-        amx_recover(h, NULL);
+        amx_recover(h, 0, NULL, NULL, NULL);
         break;
     default:
         visit(h, rng_range(&intruder, 1, sc.g.su * 8));

@@ -276,7 +276,7 @@ static void act(amx_t *h, enum op op)
         must(rc == AMX_OK || rc == AMX_E_PARTIAL);
         break;
     case RECOVER:
-        rc = amx_recover(h, NULL);
+        rc = amx_recover(h, 0, NULL, NULL, NULL);
         must(rc == AMX_OK || rc == AMX_E_PARTIAL);
         break;
     case ACK_LEFT:

@@ -508,7 +508,7 @@ static void over_a_socket(void **state)
         ok(amx_root_get(h, 1, &r));
         ok(amx_ptr(h, r, &p));
         assert_string_equal(p, "and back");
-        ok(amx_recover(h, NULL));
+        ok(amx_recover(h, 0, NULL, NULL, NULL));
         assert_int_equal(info_of(h).peers_used, 1);
         clean(h);
         ok(amx_close(h));

@@ -109,7 +109,7 @@ static void s12_a_creator_dies(void **state)
         wait_begun(control);
         dawdle(&dice, 1000000);
         wait_killed(pid);
-        ok(amx_recover(control, NULL));
+        ok(amx_recover(control, 0, NULL, NULL, NULL));
         rc = amx_attach(name, NULL, &h);
         if (rc == AMX_E_NOENT) {
             nothing++;
@@ -117,7 +117,7 @@ static void s12_a_creator_dies(void **state)
             continue;
         }
         ok(rc);
-        (void)amx_recover(h, NULL);
+        (void)amx_recover(h, 0, NULL, NULL, NULL);
         complete++;
         close_free(h);
         ok(amx_unlink(name, NULL));
@@ -199,7 +199,7 @@ static void s12_a_worker_dies(void **state)
             verify(h, ref, ref);
             ok(amx_free(h, ref));
         }
-        ok(amx_recover(h, &blocks));
+        ok(recover_all(h, &blocks));
         recovered += blocks;
         anybody_dead = false;
         ok(amx_peers(h, one_dead, NULL));

@@ -61,7 +61,7 @@ static void run(const char *what, struct work w)
     ns = clock_ns() - begin;
     /* Of two that close at once each may find the other inside a sector, and leave what it has there to the next
      * recovery. Now nobody else is inside: it must finish. */
-    ok(amx_recover(h, NULL));
+    ok(amx_recover(h, 0, NULL, NULL, NULL));
     ok(amx_peers(h, one_peer, &peers));
     assert_int_equal(peers, 1); /* all others have gone, properly */
     work_end(h, &w, what, ns);

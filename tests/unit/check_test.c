@@ -399,7 +399,7 @@ static void dead_peer(void **state)
     ok(amx_check(h, record, &s, &r));
     assert_int_equal(r.undone, 1);
     assert_string_equal(s.rule[0], "peer");
-    ok(amx_recover(h, NULL));
+    ok(amx_recover(h, 0, NULL, NULL, NULL));
     ok(amx_check(h, NULL, NULL, &r));
     assert_int_equal(r.undone + r.live_blocks, 0);
     close(ready[0]);

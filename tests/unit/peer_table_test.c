@@ -163,7 +163,7 @@ static void full_of_dead(void **state)
     o.flags = AMX_F_READONLY;
     ok(amx_attach(name, &o, &more)); /* to look takes none */
     ok(amx_close(more));
-    ok(amx_recover(h, NULL));
+    ok(amx_recover(h, 0, NULL, NULL, NULL));
     o.flags = 0;
     ok(amx_attach(name, &o, &more));
     ok(amx_close(more));

@@ -18,13 +18,13 @@ static void killed(void **state)
     step(&c);
     assert_int_equal(alive(h, c.pid), 1);
     assert_int_equal(alive(ro, c.pid), 1);
-    ok(amx_recover(h, &blocks)); /* takes nothing from the living */
+    ok(recover_all(h, &blocks)); /* takes nothing from the living */
     assert_int_equal(blocks, 0);
     assert_int_equal(alive(h, c.pid), 1);
     kill_unreaped(&c); /* a zombie stores nothing any more */
     assert_int_equal(alive(h, c.pid), 0);
     assert_int_equal(alive(ro, c.pid), 0);
-    ok(amx_recover(h, &blocks));
+    ok(recover_all(h, &blocks));
     assert_true(blocks > 0);
     assert_int_equal(alive(h, c.pid), -1);
     assert_int_equal(wait_end(c.pid), 128 + SIGKILL);
@@ -44,7 +44,7 @@ static void stopped(void **state)
     assert_int_equal(kill(c.pid, SIGSTOP), 0);
     assert_int_equal(waitid(P_PID, (id_t)c.pid, &info, WSTOPPED | WNOWAIT), 0);
     assert_int_equal(alive(h, c.pid), 1);
-    ok(amx_recover(h, NULL));
+    ok(amx_recover(h, 0, NULL, NULL, NULL));
     assert_int_equal(alive(h, c.pid), 1);
     assert_int_equal(kill(c.pid, SIGCONT), 0);
     go_on(&c);
@@ -144,7 +144,7 @@ static void execed(void **state)
     go_on(&c);
     assert_int_equal(step(&c), 'i');
     assert_int_equal(alive(h, c.pid), 0); /* same process, but its memory is gone */
-    ok(amx_recover(h, NULL));
+    ok(amx_recover(h, 0, NULL, NULL, NULL));
     go_on(&c);
     wait_ok(c.pid);
     forget(&c);
@@ -270,7 +270,7 @@ static int role_namespace(const char *name)
         must(getpid() == 1);
         must(look(h).n == 2); /* the one outside lives, by its lock */
         must(look(h).peer[0].alive && look(h).peer[1].alive);
-        must_ok(amx_recover(h, NULL));
+        must_ok(amx_recover(h, 0, NULL, NULL, NULL));
         must(look(h).n == 2);
         report('n');
         await();
@@ -292,7 +292,7 @@ static void other_pid_namespace(void **state)
         skip();
     }
     assert_int_equal(alive(h, 1), 1);
-    ok(amx_recover(h, NULL));
+    ok(amx_recover(h, 0, NULL, NULL, NULL));
     assert_int_equal(alive(h, 1), 1); /* our own process 1 is somebody else */
     go_on(&c);
     wait_ok(c.pid);

@@ -90,7 +90,7 @@ static void forked_child(void **state)
     }
     wait_ok(pid);
     close(fd);
-    (void)amx_recover(w.h, NULL);
+    (void)amx_recover(w.h, 0, NULL, NULL, NULL);
     world_close(&w);
 }
 

@@ -272,7 +272,7 @@ static void published_blocks_outlive_their_maker(void **state)
     mark(twin, kept, 8);
     ok(amx_publish(twin, kept));
     ok(amx_close(twin));
-    (void)amx_recover(h, &blocks);
+    (void)recover_all(h, &blocks);
     verify(h, kept, 8);
     assert_int_equal(owner_of(h, kept), 0);
     assert_int_not_equal(amx_ptr(h, lost, &p), AMX_OK);
@@ -378,7 +378,7 @@ static void closing_frees_what_is_private(void **state)
             ok(amx_set_state(more, alloc(more, n), 60));
         }
         ok(amx_close(twin));
-        (void)amx_recover(h, &blocks);
+        (void)recover_all(h, &blocks);
         check_all_free(h);
     }
     close_free(h);
