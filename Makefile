@@ -93,6 +93,15 @@ $(O)/tests/%_test: $(O)/tests/%_test.o $(O)/libamx.a
 	$(call say,LD)
 	$(Q)$(LINK) $^ -lcmocka -lpthread -o $@
 
+# The actor is one file, so that every instruction that may change a segment has an address in it.
+$(O)/tests/torture/actor: $(O)/tests/torture/actor.o $(O)/libamx.a
+	$(call say,LD)
+	$(Q)$(LINK) -static-pie $^ -lpthread -o $@
+
+$(O)/tests/torture/torture: $(O)/tests/torture/torture.o $(O)/libamx.a
+	$(call say,LD)
+	$(Q)$(LINK) $^ -lcmocka -lpthread -o $@
+
 # --- tests -----------------------------------------------------------------------------------------------------------
 
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
