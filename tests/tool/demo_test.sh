@@ -149,5 +149,5 @@ expect "what is left can be looked at" 0 "$AMX" info "$live" --json
 json "dead peers are told" 'all(.attached[]; .alive == false)'
 "$AMX" check "$live" --json >"$T/out" 2>"$T/err"
 json "nothing is corrupt" '.corrupt == 0'
-expect "and removed without force" 0 "$AMX" rm "$live"
+expect "and removed without force" 0 "$AMX" gc "$live"
 exit $failed

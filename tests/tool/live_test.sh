@@ -31,6 +31,10 @@ expect "rm refuses a segment in use" 1 "$AMX" rm "$live"
 says "rm: says who" '6 process' "$T/err"
 [ -f "$AMX_DIR/amx.$live" ]
 verdict "rm: it is still there" $?
+expect "gc refuses it too" 1 "$AMX" gc "$live"
+says "gc: says why" 'a process that lives is attached' "$T/err"
+expect "gc of all" 0 "$AMX" gc
+says "gc: in use is no failure" "^$live: stays: a process that lives is attached\$"
 
 # all of it stands still
 mapfile -t all < <(pids)
@@ -39,6 +43,8 @@ kill -STOP "${all[@]}"
 for p in "${all[@]}"; do
     until grep -q '^State:.*T' "/proc/$p/status"; do :; done
 done
+expect "gc: who is stopped is alive" 0 "$AMX" gc --json
+json "gc: and keeps it" '.count == 0 and .segments[0].removed == false and (.segments[0].kept | test("lives"))'
 expect "blocks --json" 0 "$AMX" blocks "$live" --json
 cp "$T/out" "$T/all.json"
 json "blocks: text is there" 'any(.blocks[]; .state == 2048 or .state == 2049)'
