@@ -20,6 +20,7 @@ struct amx_block {
     uint32_t owner;      /**< handle entry + 1, 0 nobody */
     uint32_t sector;     /**< where its header is */
     uint32_t sectors;    /**< how many it reaches into; more than 1: a large block */
+    uint32_t peer;       /**< entry of the process that owner belongs to, as amx_peers tells it; UINT32_MAX: nobody */
 };
 typedef int amx_walk_fn(const struct amx_block *block, void *ctx); /**< not 0: stop */
 

@@ -184,6 +184,7 @@ struct amx_peer {
     uint64_t start_time; /**< of the process, in clock ticks since boot */
     uint32_t alive;      /**< 1: alive, running or stopped; 0: dead, what it held awaits recovery */
     uint32_t handles;    /**< entries it holds */
+    uint32_t stopped;    /**< 1: alive, but stopped by a signal or a debugger; 0 also if nobody can tell from here */
     char name[16];
 };
 typedef int amx_peer_fn(const struct amx_peer *peer, void *ctx); /**< not 0: stop */

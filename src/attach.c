@@ -606,6 +606,8 @@ static bool describe(const struct amxi_seg *s, uint32_t i, struct amx_peer *out)
     }
     out->handles = handles_used(s, i);
     out->alive = AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && !amxi_peer_dead(s, i, out->ticket);
+    const struct amxi_os_proc who = {out->pid, out->pid_ns, out->start_time};
+    out->stopped = out->alive && out->pid && amxi_os_stopped(&who);
     return AMXI_PEER_TICKET(amxi_ld64_acq(&p->word)) == out->ticket;
 }
 

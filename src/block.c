@@ -52,10 +52,13 @@ void amxi_block_fill(const struct amxi_seg *s, uint64_t unit, uint64_t w0, uint6
     out->state = state;
     out->owner = owner;
     out->owner_id = 0;
+    out->peer = UINT32_MAX;
     if (owner && owner <= s->g.handles) {
         uint64_t word = amxi_ld64_rlx(&amxi_handle(s, owner - 1)->word); /* a sample */
-        if (AMXI_H_STATUS(word) != AMXI_H_FREE)
+        if (AMXI_H_STATUS(word) != AMXI_H_FREE) {
             out->owner_id = AMXI_ID(owner, AMXI_H_EPOCH(word));
+            out->peer = AMXI_H_PEER(word) < s->g.peers ? AMXI_H_PEER(word) : UINT32_MAX;
+        }
     }
     out->sector = (uint32_t)(unit >> s->g.su_log2);
     out->sectors = (uint32_t)(last >> s->g.su_log2) - out->sector + 1;

@@ -46,6 +46,8 @@ int amxi_os_self(struct amxi_os_proc *out);
 bool amxi_os_gone(const struct amxi_os_proc *p);
 /* Does the process with this pid surely not map file dev:ino at base (it has exec'ed)? false if nobody can tell. */
 bool amxi_os_unmapped(uint32_t pid, uint64_t dev, uint64_t ino, uint64_t base);
+/* Is it stopped, by a signal or a debugger? false if it runs or if nobody can tell. */
+bool amxi_os_stopped(const struct amxi_os_proc *p);
 int amxi_os_comm(char name[16]);
 
 /* the rest */

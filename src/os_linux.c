@@ -303,8 +303,8 @@ int amxi_os_lock_test(int fd, int64_t byte, bool *locked)
 
 /* --- Processes ------------------------------------------------------------------------------------------------- */
 
-/* The start time of a process, as /proc tells it. *pid receives the number by which this /proc knows it. */
-static int read_stat(const char *path, uint32_t *pid, uint64_t *start)
+/* The state and start time of a process, as /proc tells them. *pid receives the number by which this /proc knows it. */
+static int read_stat(const char *path, uint32_t *pid, char *state, uint64_t *start)
 {
     char text[1024];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -318,7 +318,7 @@ static int read_stat(const char *path, uint32_t *pid, uint64_t *start)
     text[got] = 0;
     /* "pid (name) state ppid ...": the name may hold anything, so count from its last parenthesis: field 2. */
     const char *p = strrchr(text, ')');
-    if (!p || sscanf(text, "%" SCNu32, pid) != 1)
+    if (!p || sscanf(p + 1, " %c", state) != 1 || sscanf(text, "%" SCNu32, pid) != 1)
         return -EPROTO;
     for (int field = 2; field < 22; field++) {
         p = strchr(p + 1, ' ');
@@ -340,9 +340,10 @@ static int own_pid_ns(uint64_t *out)
 int amxi_os_self(struct amxi_os_proc *out)
 {
     uint32_t shown;
+    char state;
     out->pid = (uint32_t)getpid();
     int r = own_pid_ns(&out->pid_ns);
-    return r ? r : read_stat("/proc/self/stat", &shown, &out->start_time);
+    return r ? r : read_stat("/proc/self/stat", &shown, &state, &out->start_time);
 }
 
 /* /proc may be mounted for another pid namespace than ours; its numbers would then be of other processes. */
@@ -350,7 +351,8 @@ static bool proc_is_ours(void)
 {
     uint32_t shown;
     uint64_t start;
-    return read_stat("/proc/self/stat", &shown, &start) == 0 && shown == (uint32_t)getpid();
+    char state;
+    return read_stat("/proc/self/stat", &shown, &state, &start) == 0 && shown == (uint32_t)getpid();
 }
 
 bool amxi_os_gone(const struct amxi_os_proc *p)
@@ -371,11 +373,22 @@ bool amxi_os_gone(const struct amxi_os_proc *p)
         if (exited)
             return true;
     }
-    char path[32];
+    char path[32], state;
     uint32_t shown;
     uint64_t start;
     snprintf(path, sizeof path, "/proc/%" PRIu32 "/stat", p->pid);
-    return proc_is_ours() && read_stat(path, &shown, &start) == 0 && start != p->start_time;
+    return proc_is_ours() && read_stat(path, &shown, &state, &start) == 0 && start != p->start_time;
+}
+
+bool amxi_os_stopped(const struct amxi_os_proc *p)
+{
+    char path[32], state;
+    uint32_t shown;
+    uint64_t start, ns = 0;
+    if (own_pid_ns(&ns) || ns != p->pid_ns || !proc_is_ours())
+        return false;
+    snprintf(path, sizeof path, "/proc/%" PRIu32 "/stat", p->pid);
+    return read_stat(path, &shown, &state, &start) == 0 && start == p->start_time && (state == 'T' || state == 't');
 }
 
 /* Does a line of /proc/PID/maps say that the file may be mapped at base? Some file systems show another device there

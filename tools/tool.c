@@ -57,7 +57,7 @@ static const char *next_step(int err)
     case AMX_E_CORRUPT:
         return "'amx check NAME' says what is damaged; keep a copy of the file before you remove it";
     case AMX_E_ALIVE:
-        return "'amx info NAME' lists who is attached; 'amx rm --force NAME' removes the name, and they keep their "
+        return "'amx ps NAME' lists who is attached; 'amx rm --force NAME' removes the name, and they keep their "
                "memory";
     case AMX_E_BUSY:
         return "try again";

@@ -147,6 +147,8 @@ for p in "${workers[@]}"; do
 done
 expect "what is left can be looked at" 0 "$AMX" info "$live" --json
 json "dead peers are told" 'all(.attached[]; .alive == false)'
+expect "ps of the dead" 0 "$AMX" ps "$live" --json
+json "ps: so it says" '(.processes | length) == 6 and all(.processes[]; .state == "dead")'
 "$AMX" check "$live" --json >"$T/out" 2>"$T/err"
 json "nothing is corrupt" '.corrupt == 0'
 expect "and removed without force" 0 "$AMX" gc "$live"

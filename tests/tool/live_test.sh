@@ -36,6 +36,13 @@ says "gc: says why" 'a process that lives is attached' "$T/err"
 expect "gc of all" 0 "$AMX" gc
 says "gc: in use is no failure" "^$live: stays: a process that lives is attached\$"
 
+expect "ps" 0 "$AMX" ps
+says "ps: a row for each" "^$live +[0-9]+ +demo reader +(alive|stopped) +1 +[0-9]+ +[0-9]+ +[0-9]+\$"
+[ "$(wc -l <"$T/out")" = 7 ]
+verdict "ps: of six processes" $? "$(cat "$T/out")"
+expect "ps NAME --json" 0 "$AMX" ps "$live" --json
+json "ps: they are alive" '(.processes | length) == 6 and all(.processes[]; .state != "dead" and .handles == 1)'
+
 # all of it stands still
 mapfile -t all < <(pids)
 wards+=("${all[@]}")
@@ -53,6 +60,11 @@ json "blocks: live ones have references, others none" \
     'all(.blocks[]; (.ref != "0") == (.state == 1 or .state >= 49))'
 json "blocks: a reference holds place and life" 'all(.blocks[] | select(.ref != "0");
     ((.offset | tonumber) + 16) / 16 == ((.ref | tonumber) / 4294967296 | floor))'
+expect "ps of the stopped" 0 "$AMX" ps "$live" --json
+json "ps: so it says" '(.processes | length) == 6 and all(.processes[]; .state == "stopped")'
+[ "$(jq '[.processes[].blocks] | add' "$T/out")" = "$(jq '[.blocks[] | select(.owner != 0)] | length' "$T/all.json")" ] &&
+    [ "$(jq '[.processes[].bytes] | add' "$T/out")" = "$(jq '[.blocks[] | select(.owner != 0) | .bytes] | add' "$T/all.json")" ]
+verdict "ps: what they hold, as added by hand" $? "$(cat "$T/out")"
 owner=$(jq '[.blocks[] | select(.owner != 0)][0].owner' "$T/all.json")
 expect "blocks --state" 0 "$AMX" blocks "$live" --json --state 2048
 jq -n --slurpfile all "$T/all.json" --slurpfile some "$T/out" \
