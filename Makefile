@@ -181,7 +181,7 @@ format-check:
 
 help:
 	@echo 'all          libamx.a, libamx.so.$(SOVERSION) and the tool amx, in $(BUILD)'
-	@echo 'demo         count the words of FILES with several processes; needs no package'
+	@echo 'demo         count the words of FILES with several processes, one killed, one stopped; needs no package'
 	@echo 'test         everything, with both compilers and their sanitizers; installs what it misses'
 	@echo 'quick        the tests once, without sanitizers'
 	@echo 'workloads    10 million verified operations, with threads and with processes'

@@ -109,6 +109,20 @@ AMX_API int amx_close(amx_t *owner);
 AMX_API int amx_unlink(const char *name, const struct amx_options *opts);
 
 /**
+ * Removes the name of a segment to which nobody alive is attached: what a crash of all its processes has left. A stopped
+ * process is alive, and so is one in another pid namespace, as the kernel's locks tell. Read-only attachments do not
+ * count; they keep their memory. opts may be NULL; dir, why as for attach. Takes no peer entry and writes nothing to the
+ * segment. Of a racing attach either wins: it is in and the name stays, or it is answered AMX_E_NOENT (AMX_E_BUSY while
+ * this call decides).
+ * Errors: AMX_E_ALIVE (somebody is attached), AMX_E_BUSY (somebody attaches or removes it this moment), AMX_E_NOENT,
+ * AMX_E_NAME, AMX_E_ACCESS (needs the right to write the file), AMX_E_LAYOUT (not a segment, damaged at the top or of
+ * another layout: it is left alone), AMX_E_SYS.
+ * Process: any. Killed inside: removed or not. Time: proportional to the peer table. Source: none; the published code
+ * left such files.
+ */
+AMX_API int amx_gc(const char *name, const struct amx_options *opts);
+
+/**
  * One more handle on the same attachment, for another thread. Any thread of the process may ask, through any of its
  * handles. Errors: AMX_E_FULL (all handle entries are taken), AMX_E_SYS (no private memory).
  * Killed inside: an entry that recovery frees. Source: MatrixHandler::share.

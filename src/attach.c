@@ -407,6 +407,53 @@ int amx_unlink(const char *name, const struct amx_options *opts)
     return r;
 }
 
+/* As the last one out, but by one who was never in: s->fd holds no ticket. Looks without the lock first, so that who
+ * attaches to a segment in use never finds it taken. */
+static int remove_left(struct amxi_seg *s, const struct amx_options *o)
+{
+    bool alive = amxi_peer_any(s);
+    int r = alive ? 0 : -EAGAIN;
+    for (int i = 0; i < TRIES && r == -EAGAIN; i++) {
+        r = amxi_os_lock(s->fd, AMXI_LOCK_ATTACH, true);
+        if (r == -EAGAIN)
+            amxi_os_yield();
+    }
+    if (r == -EAGAIN) {
+        amxi_why(o->why, o->why_len, "somebody is attaching to the segment or removing it: try again");
+        return AMX_E_BUSY;
+    }
+    alive = alive || (r == 0 && amxi_peer_any(s));
+    if (r == 0 && !alive)
+        r = amxi_os_names(s->path, s->dev, s->ino) ? amxi_os_unlink(s->path) : -ENOENT; /* it may be another's by now */
+    (void)amxi_os_unlock(s->fd, AMXI_LOCK_ATTACH); /* not only closed: as in amxi_peer_unlock */
+    if (r)
+        return amxi_fail(r, "remove", s->path, o->why, o->why_len);
+    if (alive)
+        amxi_why(o->why, o->why_len, "a process that lives is attached");
+    return alive ? AMX_E_ALIVE : AMX_OK;
+}
+
+int amx_gc(const char *name, const struct amx_options *opts)
+{
+    struct amx_options o;
+    struct amxi_seg *s;
+    if (!name)
+        return AMX_E_INVAL;
+    int r = begin(opts, &o, &s);
+    if (r)
+        return r;
+    r = amxi_seg_locate(s, name, o.dir, o.why, o.why_len);
+    if (r == AMX_OK)
+        r = amxi_seg_open(s, o.why, o.why_len);
+    s->readonly = true; /* the file is open for writing, for the lock only */
+    if (r == AMX_OK)
+        r = amxi_seg_map(s, NULL, o.why, o.why_len);
+    if (r == AMX_OK)
+        r = remove_left(s, &o);
+    drop(s);
+    return explain(&o, r);
+}
+
 /* --- What a segment is ------------------------------------------------------------------------------------------ */
 
 /* The attachment of a handle that may only look. */
@@ -563,8 +610,8 @@ static bool describe(const struct amxi_seg *s, uint32_t i, struct amx_peer *out)
     }
     out->handles = handles_used(s, i);
     out->alive = AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && !amxi_peer_dead(s, i, out->ticket);
-    struct amxi_os_proc who = {out->pid, out->pid_ns, out->start_time};
-    out->stopped = out->alive && amxi_os_halted(&who);
+    const struct amxi_os_proc who = {out->pid, out->pid_ns, out->start_time};
+    out->stopped = out->alive && out->pid && amxi_os_stopped(&who);
     return AMXI_PEER_TICKET(amxi_ld64_acq(&p->word)) == out->ticket;
 }
 

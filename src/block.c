@@ -57,7 +57,7 @@ void amxi_block_fill(const struct amxi_seg *s, uint64_t unit, uint64_t w0, uint6
         uint64_t word = amxi_ld64_rlx(&amxi_handle(s, owner - 1)->word); /* a sample */
         if (AMXI_H_STATUS(word) != AMXI_H_FREE) {
             out->owner_id = AMXI_ID(owner, AMXI_H_EPOCH(word));
-            out->peer = AMXI_H_PEER(word);
+            out->peer = AMXI_H_PEER(word) < s->g.peers ? AMXI_H_PEER(word) : UINT32_MAX;
         }
     }
     out->sector = (uint32_t)(unit >> s->g.su_log2);

@@ -47,7 +47,7 @@ bool amxi_os_gone(const struct amxi_os_proc *p);
 /* Does the process with this pid surely not map file dev:ino at base (it has exec'ed)? false if nobody can tell. */
 bool amxi_os_unmapped(uint32_t pid, uint64_t dev, uint64_t ino, uint64_t base);
 /* Is the process stopped, by a signal or a tracer? false if nobody can tell. */
-bool amxi_os_halted(const struct amxi_os_proc *p);
+bool amxi_os_stopped(const struct amxi_os_proc *p);
 int amxi_os_comm(char name[16]);
 
 /* the rest */

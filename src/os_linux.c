@@ -386,7 +386,7 @@ bool amxi_os_gone(const struct amxi_os_proc *p)
     return proc_stat(p->pid, &state, &start) && start != p->start_time;
 }
 
-bool amxi_os_halted(const struct amxi_os_proc *p)
+bool amxi_os_stopped(const struct amxi_os_proc *p)
 {
     uint64_t ns = 0, start;
     char state;

@@ -2,19 +2,23 @@
 /*
  * The demo: a word count by several processes through one segment.
  *
- *            give TEXT          give TABLE
+ *               texts               tables
  *   reader ----box----> counter ----box----> merger ----> parent compares with a count of its own
  *          ----box----> counter ----box---->
  *
- * 1. The reader allocates a block, reads a piece of a file straight into it (whole words), sets it to DEMO_TEXT,
- *    gives it to a counter and puts the reference into the counter's box.
- * 2. The counter moves it to DEMO_COUNTING, counts the words where they lie, frees the block. Its counts collect in a
- *    table, two blocks: slots, and the bytes of the words. A full table is given to the merger.
- * 3. The merger adds the table to its private one and frees both blocks. If a counter finds no memory for a table, it
- *    gives the text itself to the merger, which then counts it; one that has no text to count hands on what it has when
- *    the reader waits for memory. So nobody waits for memory that is held by one who waits for him.
+ * 1. The reader allocates a block, reads a piece of a file straight into it (whole words), publishes it as DEMO_TEXT and
+ *    puts the reference into a counter's box.
+ * 2. The counter adopts it as DEMO_COUNTING and counts the words where they lie. Its counts collect in a table, which is
+ *    handed to the merger when it is full; then the texts that it counts are freed.
+ * 3. The merger adds the table to its private one and frees it. If a counter finds no memory for a table, it leaves the
+ *    text itself to the merger, which then counts it; one that has no text to count hands on what it has when the reader
+ *    waits for memory. So nobody waits for memory that is held by one who waits for him.
  * Boxes and the hub are published blocks; root 0 refers to the hub. At the end every block has been freed by the one
  * who used it last, so the whole segment must be free.
+ *
+ * A counter may be killed or stopped at any instruction. What it has in hand is in states from AMX_STATE_KEPT on, so its
+ * death leaves that to its successor; demo_counter.c says why each word counts once all the same. The parent kills one
+ * and stops another to show it (demo_harm.c).
  *
  * A word is a run of ASCII letters, digits, ' and bytes from 0x80 on, ASCII letters in lower case.
  */
@@ -30,21 +34,32 @@
 
 /** States of the demo's blocks. */
 enum {
-    DEMO_TEXT = 49,     /**< filled by the reader, to be counted */
-    DEMO_COUNTING = 50, /**< a counter reads it */
-    DEMO_TABLE = 51,    /**< slots of a table */
-    DEMO_WORDS = 52,    /**< bytes of the words of a table */
-    DEMO_POST = 53      /**< hub and boxes */
+    DEMO_POST = 49,                 /**< hub and boxes */
+    DEMO_FILLING = 50,              /**< a table that a counter fills: falls with it */
+    DEMO_TEXT = AMX_STATE_KEPT,     /**< filled by the reader, in a counter's box */
+    DEMO_COUNTING = DEMO_TEXT + 1,  /**< a text that a counter has in hand */
+    DEMO_COMMITTED = DEMO_TEXT + 2, /**< a table that counts, and whose texts are being freed */
+    DEMO_TABLE = DEMO_TEXT + 3,     /**< a table for the merger */
+    DEMO_PASSED = DEMO_TEXT + 4     /**< a text for the merger */
 };
 
 /** Seats: each process has one. Counters sit from DEMO_COUNTER on. */
 enum { DEMO_READER = 0, DEMO_MERGER = 1, DEMO_COUNTER = 2, DEMO_WORKERS_MAX = 32 };
+enum { DEMO_TABLE_TEXTS = 16 /* after which a table is handed on, full or not */ };
 #define DEMO_SEATS(workers) ((workers) + 2)
 
 enum { DEMO_ROOT = 0 };
 
 /** What a process is doing, for the parent's report if nothing moves any more. */
-enum demo_doing { DEMO_STARTING, DEMO_WORKING, DEMO_WAITS_MEMORY, DEMO_WAITS_INPUT, DEMO_WAITS_SPACE, DEMO_FINISHED };
+enum demo_doing {
+    DEMO_STARTING,
+    DEMO_WORKING,
+    DEMO_WAITS_MEMORY,
+    DEMO_WAITS_INPUT,
+    DEMO_WAITS_SPACE,
+    DEMO_WAITS_GATE,
+    DEMO_FINISHED
+};
 
 /* --- In the segment ------------------------------------------------------------------------------------------- */
 
@@ -52,7 +67,8 @@ enum demo_doing { DEMO_STARTING, DEMO_WORKING, DEMO_WAITS_MEMORY, DEMO_WAITS_INP
 struct demo_seat {
     _Alignas(64) _Atomic uint32_t bell; /* futex; goes up whenever something happened that this process may wait for */
     _Atomic uint32_t doing;             /* enum demo_doing */
-    _Atomic uint64_t id;                /* of its handle, for amx_give */
+    _Atomic uint32_t lives;             /* processes that have sat here */
+    _Atomic uint64_t id;                /* of the handle of the last one */
     _Atomic uint64_t base;              /* where it maps the segment */
     _Atomic uint64_t work;              /* things done, so that a stall shows */
 };
@@ -75,6 +91,11 @@ struct demo_hub {
     _Atomic uint64_t tables;              /* handed to the merger */
     _Atomic uint64_t passed;              /* text blocks that went to the merger uncounted */
     _Atomic uint64_t short_of;            /* times that the reader had to wait for memory */
+    _Atomic uint64_t redone;              /* texts that a successor counted again */
+    _Atomic uint64_t redone_bytes;        /* of those */
+    _Atomic uint64_t resent;              /* committed tables that it delivered */
+    _Atomic uint64_t succeeded;           /* successors that have done what the dead had in hand */
+    _Atomic uint64_t gate;                /* of `bytes`: there the reader waits, for the parent to catch somebody */
 
     struct demo_seat seat[];
 };
@@ -92,15 +113,22 @@ struct demo_box {
 struct demo_text {
     uint32_t start; /* first byte that is not counted yet */
     uint32_t len;
-    uint64_t unused;
+    uint32_t counter; /* seat of the one that counts it */
+    uint32_t unused;
 };
 
-/* A table that is handed on: this, then the slots. The bytes of the words are a block of their own. */
+/* A text that a table counts, up to `end`. */
+struct demo_done {
+    amx_ref ref;
+    uint32_t end, unused;
+};
+
+/* A table that is handed on: this, then the slots, then the bytes of the words. */
 struct demo_table {
-    uint32_t slots, used;
-    uint32_t text_size, text_used;
-    amx_ref words;
-    uint64_t unused;
+    uint32_t counter; /* seat of the one that filled it */
+    uint32_t texts;
+    uint32_t slots, text_used;
+    struct demo_done text[DEMO_TABLE_TEXTS];
 };
 
 /* A word in a table; empty if count is 0. */
@@ -116,6 +144,7 @@ struct demo_self {
     amx_t *h;
     struct demo_hub *hub;
     uint32_t seat;
+    bool successor; /* of one that died; until what that had in hand is done */
     struct demo_box *in[DEMO_WORKERS_MAX], *out[DEMO_WORKERS_MAX];
 };
 
@@ -123,6 +152,7 @@ struct demo_self {
 size_t demo_hub_bytes(uint32_t workers);
 size_t demo_box_bytes(uint32_t slots);
 int demo_sit(struct demo_self *self, uint32_t seat); /**< finds the hub, takes the seat, waits for the others */
+int demo_text_at(const struct demo_self *self, amx_ref ref, struct demo_text **out); /**< checked */
 void demo_set(struct demo_self *self, enum demo_doing what);
 bool demo_aborted(const struct demo_self *self);
 void demo_abort(struct demo_hub *hub);                 /**< everybody ends */
@@ -130,12 +160,15 @@ void demo_want_memory(struct demo_self *self);         /**< the reader: it waits
 bool demo_memory_wanted(const struct demo_self *self); /**< ... does it? Asked after demo_bell, before demo_wait */
 uint32_t demo_bell(const struct demo_self *self);      /**< read it, look for work, then demo_wait with it */
 void demo_wait(struct demo_self *self, uint32_t bell, enum demo_doing why);
-/** Gives the block to `to` and sends it. Waits while the box is full. AMX_E_TIMEOUT: the demo was aborted. */
-int demo_send(struct demo_self *self, struct demo_box *box, uint32_t to, amx_ref ref);
-bool demo_full(const struct demo_box *box, uint64_t *fill);                                /**< for the sender */
-bool demo_take(struct demo_self *self, struct demo_box *box, uint32_t from, amx_ref *ref); /**< for the receiver */
+/** Puts a reference into a box. Waits while the box is full. AMX_E_TIMEOUT: the demo was aborted. */
+int demo_put(struct demo_self *self, struct demo_box *box, uint32_t to, amx_ref ref);
+bool demo_full(const struct demo_box *box, uint64_t *fill);                   /**< for the sender */
+bool demo_peek(const struct demo_box *box, amx_ref *ref);                     /**< for the receiver: what is next, */
+void demo_taken(struct demo_self *self, struct demo_box *box, uint32_t from); /**< and that it is ours now */
+void demo_gate_set(struct demo_hub *hub, uint64_t bytes);                     /**< the parent */
+int demo_gate_pass(struct demo_self *self, uint64_t bytes); /**< the reader. AMX_E_TIMEOUT as in demo_put */
 void demo_close(struct demo_self *self, struct demo_box *box, uint32_t to);
-bool demo_closed(const struct demo_box *box); /**< read before the last demo_take */
+bool demo_closed(const struct demo_box *box); /**< read before the last demo_peek */
 
 /* demo_words.c: counting words where they lie */
 struct demo_tab {

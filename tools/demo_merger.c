@@ -10,35 +10,25 @@
 
 static const char *const who = "demo merger";
 
-/* A block of which at least `least` bytes are there. */
-static int look(const struct demo_self *self, amx_ref ref, size_t least, size_t *room, void **p)
-{
-    int err = amx_usable(self->h, ref, room);
-
-    if (!err)
-        err = amx_ptr(self->h, ref, p);
-    return err ? err : *room < least ? AMX_E_CORRUPT : AMX_OK;
-}
-
 static int merge_table(struct demo_self *self, struct demo_tab *all, amx_ref ref)
 {
     const struct demo_table *t;
     const struct demo_slot *slot;
     const char *text;
-    size_t room, text_room;
-    void *p, *words;
-    int err = look(self, ref, sizeof *t, &room, &p);
+    size_t room;
+    void *p;
+    int err = amx_usable(self->h, ref, &room);
 
+    if (!err)
+        err = amx_ptr(self->h, ref, &p);
     if (err)
         return err;
     t = p;
-    slot = (const struct demo_slot *)(const void *)(t + 1);
-    err = look(self, t->words, t->text_used, &text_room, &words);
-    if (err)
-        return err;
-    text = words;
-    if (t->slots > (room - sizeof *t) / sizeof *slot)
+    if (room < sizeof *t || t->slots > (room - sizeof *t) / sizeof *slot ||
+        t->text_used > room - sizeof *t - t->slots * sizeof *slot)
         return AMX_E_CORRUPT;
+    slot = (const struct demo_slot *)(const void *)(t + 1);
+    text = (const char *)(slot + t->slots);
     for (uint32_t i = 0; i < t->slots; i++) {
         if (!slot[i].count)
             continue;
@@ -48,23 +38,17 @@ static int merge_table(struct demo_self *self, struct demo_tab *all, amx_ref ref
             if (!demo_grow(all))
                 return AMX_E_NOMEM;
     }
-    err = amx_free(self->h, t->words);
-    return err ? err : amx_free(self->h, ref);
+    return amx_free(self->h, ref);
 }
 
 static int count_text(struct demo_self *self, struct demo_tab *all, amx_ref ref)
 {
-    const struct demo_text *text;
+    struct demo_text *text;
     uint32_t pos, need;
-    size_t room;
-    void *p;
-    int err = look(self, ref, sizeof *text, &room, &p);
+    int err = demo_text_at(self, ref, &text);
 
     if (err)
         return err;
-    text = p;
-    if (text->start > text->len || text->len > room - sizeof *text)
-        return AMX_E_CORRUPT;
     for (pos = text->start; !demo_count(all, (const char *)(text + 1), text->len, &pos, &need);)
         if (!demo_grow(all))
             return AMX_E_NOMEM;
@@ -77,11 +61,13 @@ static int merge(struct demo_self *self, struct demo_tab *all, amx_ref ref)
     uint32_t state;
     int err = amx_get_state(self->h, ref, AMX_ACQUIRE, &state);
 
+    if (err == AMX_E_STALE) /* it was put twice, by one that died and by its successor, and this is the second time */
+        return AMX_OK;
     if (err)
         return err;
-    return state == DEMO_TABLE  ? merge_table(self, all, ref)
-           : state == DEMO_TEXT ? count_text(self, all, ref)
-                                : AMX_E_STATE;
+    return state == DEMO_TABLE    ? merge_table(self, all, ref)
+           : state == DEMO_PASSED ? count_text(self, all, ref)
+                                  : AMX_E_STATE;
 }
 
 /* Takes what is there from each box once. *any: something was. *open: something may still come. */
@@ -94,8 +80,9 @@ static int round_of_boxes(struct demo_self *self, struct demo_tab *all, bool *an
         int err;
 
         *open |= !closed;
-        if (!demo_take(self, self->out[i], DEMO_COUNTER + i, &ref))
+        if (!demo_peek(self->out[i], &ref))
             continue;
+        demo_taken(self, self->out[i], DEMO_COUNTER + i);
         *any = true;
         err = merge(self, all, ref);
         if (err)

@@ -21,9 +21,9 @@ static enum demo_kind kind_of(const struct amx_block *b)
 {
     if (b->state == AMX_STATE_FREE)
         return DEMO_IS_FREE;
-    if (b->state == DEMO_TEXT || b->state == DEMO_COUNTING)
+    if (b->state == DEMO_TEXT || b->state == DEMO_COUNTING || b->state == DEMO_PASSED)
         return DEMO_IS_TEXT;
-    if (b->state == DEMO_TABLE || b->state == DEMO_WORDS)
+    if (b->state == DEMO_FILLING || b->state == DEMO_COMMITTED || b->state == DEMO_TABLE)
         return DEMO_IS_TABLE;
     return b->state == AMX_STATE_ALLOCATED || b->state >= AMX_STATE_USER_MIN ? DEMO_IS_OTHER : DEMO_IS_PARKED;
 }

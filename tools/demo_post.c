@@ -83,6 +83,21 @@ void demo_wait(struct demo_self *self, uint32_t bell, enum demo_doing why)
     syscall(SYS_futex, &self->hub->seat[self->seat].bell, FUTEX_WAIT, bell, &nap, NULL, 0);
 }
 
+int demo_text_at(const struct demo_self *self, amx_ref ref, struct demo_text **out)
+{
+    size_t room;
+    void *p;
+    int err = amx_usable(self->h, ref, &room);
+
+    if (!err)
+        err = amx_ptr(self->h, ref, &p);
+    if (err)
+        return err;
+    *out = p;
+    return room < sizeof **out || (*out)->len > room - sizeof **out || (*out)->start > (*out)->len ? AMX_E_CORRUPT
+                                                                                                   : AMX_OK;
+}
+
 /* The box behind a reference, if it is one. */
 static int box_of(const struct demo_self *self, amx_ref ref, struct demo_box **out)
 {
@@ -132,13 +147,14 @@ int demo_sit(struct demo_self *self, uint32_t seat)
     mine = &self->hub->seat[seat];
     atomic_store_explicit(&mine->base, (uint64_t)(uintptr_t)amx_raw_base(self->h), memory_order_relaxed);
     atomic_store_explicit(&mine->id, amx_handle_id(self->h), memory_order_relaxed);
-    /* release: who sees everybody seated sees their ids; pairs with the load below */
+    self->successor = atomic_fetch_add_explicit(&mine->lives, 1, memory_order_relaxed) != 0;
+    /* release: who sees everybody seated sees them as they are; pairs with the load below */
     atomic_fetch_add_explicit(&self->hub->seated, 1, memory_order_release);
     ring_all(self->hub);
     for (;;) {
         uint32_t bell = demo_bell(self);
 
-        if (atomic_load_explicit(&self->hub->seated, memory_order_acquire) == DEMO_SEATS(self->hub->workers))
+        if (atomic_load_explicit(&self->hub->seated, memory_order_acquire) >= DEMO_SEATS(self->hub->workers))
             return AMX_OK;
         if (demo_aborted(self))
             return AMX_E_TIMEOUT;
@@ -148,17 +164,15 @@ int demo_sit(struct demo_self *self, uint32_t seat)
 
 bool demo_full(const struct demo_box *box, uint64_t *fill)
 {
-    /* head is the sender's own; acquire pairs with demo_take: a slot that counts as read has been read */
+    /* head is the sender's own; acquire pairs with demo_taken: a slot that counts as read has been read */
     *fill =
         atomic_load_explicit(&box->head, memory_order_relaxed) - atomic_load_explicit(&box->tail, memory_order_acquire);
     return *fill >= box->slots;
 }
 
-int demo_send(struct demo_self *self, struct demo_box *box, uint32_t to, amx_ref ref)
+int demo_put(struct demo_self *self, struct demo_box *box, uint32_t to, amx_ref ref)
 {
-    amx_id id = atomic_load_explicit(&self->hub->seat[to].id, memory_order_relaxed); /* since demo_sit it stands */
     uint64_t fill, head;
-    int err;
 
     for (;;) {
         uint32_t bell = demo_bell(self);
@@ -170,27 +184,49 @@ int demo_send(struct demo_self *self, struct demo_box *box, uint32_t to, amx_ref
         demo_wait(self, bell, DEMO_WAITS_SPACE);
     }
     demo_set(self, DEMO_WORKING);
-    err = amx_give(self->h, ref, id, &ref);
-    if (err)
-        return err;
     head = atomic_load_explicit(&box->head, memory_order_relaxed);
     atomic_store_explicit(&box->slot[head % box->slots], ref, memory_order_relaxed); /* the head publishes it */
-    atomic_store_explicit(&box->head, head + 1, memory_order_release);               /* pairs with demo_take */
+    atomic_store_explicit(&box->head, head + 1, memory_order_release);               /* pairs with demo_peek */
     ring(self->hub, to);
     return AMX_OK;
 }
 
-bool demo_take(struct demo_self *self, struct demo_box *box, uint32_t from, amx_ref *ref)
+bool demo_peek(const struct demo_box *box, amx_ref *ref)
 {
     uint64_t tail = atomic_load_explicit(&box->tail, memory_order_relaxed); /* the receiver's own */
 
-    if (tail == atomic_load_explicit(&box->head, memory_order_acquire)) /* pairs with demo_send */
+    if (tail == atomic_load_explicit(&box->head, memory_order_acquire)) /* pairs with demo_put */
         return false;
     *ref = atomic_load_explicit(&box->slot[tail % box->slots], memory_order_relaxed);
+    return true;
+}
+
+void demo_taken(struct demo_self *self, struct demo_box *box, uint32_t from)
+{
+    uint64_t tail = atomic_load_explicit(&box->tail, memory_order_relaxed);
+
     atomic_store_explicit(&box->tail, tail + 1, memory_order_release); /* pairs with demo_full */
     ring(self->hub, from);
     demo_set(self, DEMO_WORKING);
-    return true;
+}
+
+void demo_gate_set(struct demo_hub *hub, uint64_t bytes)
+{
+    atomic_store_explicit(&hub->gate, bytes, memory_order_relaxed); /* the bell tells the reader */
+    ring(hub, DEMO_READER);
+}
+
+int demo_gate_pass(struct demo_self *self, uint64_t bytes)
+{
+    for (;;) {
+        uint32_t bell = demo_bell(self);
+
+        if (demo_aborted(self))
+            return AMX_E_TIMEOUT;
+        if (bytes < atomic_load_explicit(&self->hub->gate, memory_order_relaxed))
+            return AMX_OK;
+        demo_wait(self, bell, DEMO_WAITS_GATE);
+    }
 }
 
 void demo_close(struct demo_self *self, struct demo_box *box, uint32_t to)

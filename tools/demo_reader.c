@@ -145,6 +145,8 @@ static int hand_on(struct demo_self *self, amx_ref ref)
 {
     int err = amx_set_state(self->h, ref, DEMO_TEXT);
 
+    if (!err)
+        err = amx_publish(self->h, ref); /* whoever dies, it stays */
     for (;;) {
         uint32_t bell = demo_bell(self), to = shortest(self);
         uint64_t unused;
@@ -152,7 +154,7 @@ static int hand_on(struct demo_self *self, amx_ref ref)
         if (err)
             return err;
         if (!demo_full(self->in[to], &unused))
-            return demo_send(self, self->in[to], DEMO_COUNTER + to, ref);
+            return demo_put(self, self->in[to], DEMO_COUNTER + to, ref);
         if (demo_aborted(self))
             return AMX_E_TIMEOUT;
         demo_wait(self, bell, DEMO_WAITS_SPACE);
@@ -211,7 +213,9 @@ int demo_reader(struct demo_self *self)
             random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
             room = BLOCK_MIN + (size_t)(((random >> 33) * (max - BLOCK_MIN)) >> 31);
         }
-        err = one_block(self, &s, &room);
+        err = demo_gate_pass(self, s.taken);
+        if (!err)
+            err = one_block(self, &s, &room);
     }
     for (uint32_t i = 0; i < self->hub->workers && !err; i++)
         demo_close(self, self->in[i], DEMO_COUNTER + i);

@@ -27,6 +27,7 @@ enum {
     EYE_SHARE = 10,    /* and at most a tenth of its time */
     BAR_NS = 50000000,
     GRACE_NS = 1000000000, /* from abort to kill */
+    TRIES = 1000,          /* of a recovery that meets somebody in a sector, before the parent looks around again */
     BLOCK_LOW = 1024,
     BLOCK_HIGH = 32 * 1024,
     SLOTS_LOW = 2,
@@ -42,6 +43,7 @@ struct watch {
     int64_t start, next_look, next_bar, moved_at, kill_at; /* kill_at: 0 until the demo was aborted */
     uint64_t moved;
     uint32_t left; /* processes */
+    sigset_t mask; /* of signals, as it was */
 };
 
 static int64_t now_ns(void)
@@ -185,8 +187,9 @@ static void segment_path(const struct demo_run *r, char *buf, size_t len)
 }
 
 /* 0 or an errno. */
-static int spawn(struct demo_run *r, uint32_t seat, const sigset_t *mask)
+static int spawn(struct watch *w, uint32_t seat)
 {
+    struct demo_run *r = w->r;
     char path[4096], seat_text[16], hint[32], name[] = "amx", verb[] = "demo-worker";
     char *argv[] = {name, verb, path, seat_text, hint, NULL};
     posix_spawn_file_actions_t files;
@@ -202,7 +205,7 @@ static int spawn(struct demo_run *r, uint32_t seat, const sigset_t *mask)
         posix_spawn_file_actions_adddup2(&files, r->list_fd, STDIN_FILENO);
     if (seat == DEMO_MERGER)
         posix_spawn_file_actions_adddup2(&files, r->result_fd, STDOUT_FILENO);
-    posix_spawnattr_setsigmask(&attr, mask);
+    posix_spawnattr_setsigmask(&attr, &w->mask);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
     err = posix_spawn(&r->pid[seat], "/proc/self/exe", &files, &attr, argv, environ);
     if (err)
@@ -220,6 +223,11 @@ static void stop_all(struct watch *w)
     w->kill_at = now_ns() + GRACE_NS;
 }
 
+static bool replaceable(const struct watch *w, uint32_t seat, int status)
+{
+    return seat >= DEMO_COUNTER && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !w->kill_at;
+}
+
 static void reap(struct watch *w)
 {
     struct demo_run *r = w->r;
@@ -233,6 +241,11 @@ static void reap(struct watch *w)
         r->stopped[seat] = WIFSTOPPED(status);
         if (WIFSTOPPED(status) || WIFCONTINUED(status))
             continue;
+        if (replaceable(w, seat, status)) {
+            r->gone[seat] = now_ns();
+            r->pid[seat] = 0;
+            continue;
+        }
         demo_seat_name(seat, name);
         if (WIFSIGNALED(status))
             fault(r, "%s (pid %d) was killed by signal %d (%s)", name, (int)r->pid[seat], WTERMSIG(status),
@@ -246,6 +259,36 @@ static void reap(struct watch *w)
         stop_all(w);
 }
 
+/* Recovers what a killed counter held, then puts another in its seat. */
+static void replace(struct watch *w, uint32_t seat)
+{
+    struct demo_run *r = w->r;
+    int err = AMX_E_PARTIAL;
+
+    for (int i = 0; i < TRIES && err == AMX_E_PARTIAL; i++) /* somebody is inside of a sector for a moment */
+        err = amx_recover(r->h, 0, NULL, NULL, NULL);
+    if (err == AMX_E_PARTIAL && !w->kill_at)
+        return; /* or is stopped there: after the next tick */
+    if (!r->replaced++)
+        r->recover_ns = now_ns() - r->gone[seat];
+    r->gone[seat] = 0;
+    if (!w->kill_at && err)
+        fault(r, "recovery: %s", amx_strerror(err));
+    if (!w->kill_at && !err && (err = spawn(w, seat)) != 0)
+        fault(r, "cannot start a process: %s", strerror(err));
+    if (w->kill_at || err)
+        w->left--;
+    if (err)
+        stop_all(w);
+}
+
+static void replace_all(struct watch *w)
+{
+    for (uint32_t seat = DEMO_COUNTER; seat < DEMO_SEATS(w->r->workers); seat++)
+        if (w->r->gone[seat])
+            replace(w, seat);
+}
+
 static void kill_all(struct demo_run *r)
 {
     for (uint32_t seat = 0; seat < DEMO_SEATS(r->workers); seat++)
@@ -255,8 +298,8 @@ static void kill_all(struct demo_run *r)
 
 static void report_stall(struct demo_run *r)
 {
-    static const char *const doing[] = {"is starting",     "is at work",      "waits for memory",
-                                        "waits for input", "waits for space", "has finished"};
+    static const char *const doing[] = {"is starting",     "is at work",   "waits for memory", "waits for input",
+                                        "waits for space", "is held back", "has finished"};
     char text[300] = "", name[DEMO_NAME];
     size_t at = 0;
 
@@ -307,6 +350,8 @@ static void look(struct watch *w)
     int64_t now = now_ns();
 
     guard(w, now);
+    if (!w->kill_at)
+        demo_harm_look(w->r, now);
     if (now >= w->next_look) {
         demo_picture_sample(w->r->h, &w->r->picture);
         w->next_look = now + (now_ns() - now) * EYE_SHARE;
@@ -329,6 +374,7 @@ static void watch_them(struct watch *w, const sigset_t *signals)
             stop_all(w);
         }
         reap(w);
+        replace_all(w);
         look(w);
     }
 }
@@ -343,6 +389,9 @@ static void keep_numbers(struct demo_run *r)
     r->tables = atomic_load_explicit(&hub->tables, memory_order_relaxed);
     r->passed = atomic_load_explicit(&hub->passed, memory_order_relaxed);
     r->short_of = atomic_load_explicit(&hub->short_of, memory_order_relaxed);
+    r->redone = atomic_load_explicit(&hub->redone, memory_order_relaxed);
+    r->redone_bytes = atomic_load_explicit(&hub->redone_bytes, memory_order_relaxed);
+    r->resent = atomic_load_explicit(&hub->resent, memory_order_relaxed);
     for (uint32_t seat = 0; seat < DEMO_SEATS(r->workers); seat++) {
         r->base[seat] = atomic_load_explicit(&hub->seat[seat].base, memory_order_relaxed);
         for (uint32_t other = 0; other < seat && !*r->fault; other++)
@@ -354,7 +403,7 @@ static void keep_numbers(struct demo_run *r)
 void demo_run_work(struct demo_run *r)
 {
     struct watch w = {.r = r, .start = now_ns()};
-    sigset_t signals, before;
+    sigset_t signals;
 
     sigemptyset(&signals);
     sigaddset(&signals, SIGCHLD);
@@ -362,11 +411,12 @@ void demo_run_work(struct demo_run *r)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGHUP);
     signal(SIGCHLD, SIG_DFL); /* it may have been inherited as ignored: then nobody could be waited for */
-    sigprocmask(SIG_BLOCK, &signals, &before);
+    sigprocmask(SIG_BLOCK, &signals, &w.mask);
     out_bar_begin(&w.bar, "amx demo");
     w.moved_at = w.start;
+    demo_harm_begin(r);
     for (uint32_t seat = 0; seat < DEMO_SEATS(r->workers); seat++) {
-        int err = spawn(r, seat, &before);
+        int err = spawn(&w, seat);
 
         if (err) {
             fault(r, "cannot start a process: %s", strerror(err));
@@ -381,7 +431,7 @@ void demo_run_work(struct demo_run *r)
         show(&w, now_ns());
     out_bar_end(&w.bar);
     keep_numbers(r);
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    sigprocmask(SIG_SETMASK, &w.mask, NULL);
 }
 
 /* --- After ---------------------------------------------------------------------------------------------------- */
@@ -397,6 +447,8 @@ static int clear_away(struct demo_run *r)
     }
     if (!err)
         err = amx_free(r->h, r->hub_ref);
+    if (!err)
+        err = amx_recover(r->h, 0, NULL, NULL, NULL); /* what a close had to leave */
     if (!err)
         err = amx_trim(r->h);
     return err ? err : amx_heal(r->h);

@@ -2,6 +2,7 @@
 #include "tool.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -55,6 +56,9 @@ static const char *next_step(int err)
         return "end a process that is attached ('amx info NAME' lists them), or create it with more --peers";
     case AMX_E_CORRUPT:
         return "'amx check NAME' says what is damaged; keep a copy of the file before you remove it";
+    case AMX_E_ALIVE:
+        return "'amx ps NAME' lists who is attached; 'amx rm --force NAME' removes the name, and they keep their "
+               "memory";
     case AMX_E_BUSY:
         return "try again";
     default:
@@ -164,6 +168,43 @@ const char *tool_dir(const char *dir)
     if (!dir)
         dir = getenv("AMX_DIR");
     return dir && *dir ? dir : "/dev/shm";
+}
+
+static const char prefix[] = "amx.";
+
+static int ours(const struct dirent *d)
+{
+    return strncmp(d->d_name, prefix, sizeof prefix - 1) == 0 && d->d_name[sizeof prefix - 1];
+}
+
+int tool_names(const char *verb, const char *dir, char ***names, size_t *count)
+{
+    struct dirent **files;
+    int n = scandir(dir, &files, ours, alphasort);
+
+    if (n < 0)
+        return tool_fail(errno == ENOENT   ? TOOL_NOENT
+                         : errno == EACCES ? TOOL_ACCESS
+                                           : TOOL_FAILED,
+                         verb, "%s: %s\n  next: AMX_DIR or --dir names another directory", dir, strerror(errno));
+    *count = (size_t)n;
+    *names = tool_realloc(NULL, *count + 1, sizeof **names);
+    for (size_t i = 0; i < *count; i++) {
+        const char *name = files[i]->d_name + sizeof prefix - 1;
+        size_t bytes = strlen(name) + 1;
+
+        (*names)[i] = memcpy(tool_realloc(NULL, bytes, 1), name, bytes);
+        free(files[i]);
+    }
+    free(files);
+    return TOOL_OK;
+}
+
+void tool_names_free(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
 }
 
 void tool_uuid(const uint8_t id[16], char out[TOOL_UUID])

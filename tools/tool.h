@@ -29,8 +29,8 @@ struct verb {
     int (*run)(int argc, char **argv);
 };
 
-extern const struct verb verb_create, verb_ls, verb_info, verb_stat, verb_check, verb_blocks, verb_rm, verb_demo,
-    verb_demo_worker;
+extern const struct verb verb_create, verb_ls, verb_ps, verb_info, verb_stat, verb_check, verb_blocks, verb_rm, verb_gc,
+    verb_demo, verb_demo_worker;
 
 /** The exit code that stands for a code of enum amx_err. */
 int tool_exit_of(int err);
@@ -58,6 +58,10 @@ int tool_look_at_one(const char *verb, int argc, char **argv, int (*show)(const 
 
 /** The directory that names refer to. */
 const char *tool_dir(const char *dir);
+
+/** The NAMEs of the files amx.NAME in the directory, sorted. 0 or an exit code, after a message. */
+int tool_names(const char *verb, const char *dir, char ***names, size_t *count);
+void tool_names_free(char **names, size_t count);
 
 /** The uuid as text. */
 #define TOOL_UUID 37

@@ -12,7 +12,8 @@
 static const struct option options[] = {
     {"size", required_argument, NULL, 's'},  {"workers", required_argument, NULL, 'w'},
     {"times", required_argument, NULL, 't'}, {"deadline", required_argument, NULL, 'D'},
-    {"dir", required_argument, NULL, 'd'},   {0}};
+    {"dir", required_argument, NULL, 'd'},   {"no-kill", no_argument, NULL, 'k'},
+    {"no-stop", no_argument, NULL, 'p'},     {0}};
 
 enum { PAGE = 4096, TOP = 5, TIMES_MAX = 1000000, DEADLINE_MAX = 3600 };
 
@@ -60,6 +61,54 @@ static void print_processes(const struct demo_run *r)
     putchar('\n');
 }
 
+/* "1 text", "2 texts" */
+static const char *several(char buf[OUT_GROUPED], uint64_t n, const char *what)
+{
+    snprintf(buf, OUT_GROUPED, "%" PRIu64 " %s%s", n, what, n == 1 ? "" : "s");
+    return buf;
+}
+
+static void print_killed(const struct demo_run *r, struct out_table *t)
+{
+    const struct demo_harm *m = &r->harm;
+    char name[DEMO_NAME], n[OUT_GROUPED], k[OUT_GROUPED], human[OUT_HUMAN];
+
+    out_table_cell(t, "killed");
+    if (!m->killed) {
+        out_table_cell(t, "nobody: no counter was caught with a text in hand");
+        return;
+    }
+    out_table_cell(t, "%s (pid %d) in the middle of its work, with %s%s (%s) in hand", demo_seat_name(m->killed, name),
+                   (int)m->killed_pid, m->hand.partial ? "at least " : "", several(n, m->hand.texts, "text"),
+                   out_human(human, m->hand.text_bytes));
+    out_table_cell(t, "recovered");
+    out_table_cell(t, "in %" PRIi64 " us: %s (%s) freed, %s of work kept", r->recover_ns / 1000,
+                   several(n, m->hand.others, "block"), out_human(human, m->hand.other_bytes),
+                   several(k, m->hand.texts + m->hand.tables, "piece"));
+    out_table_cell(t, "redone");
+    out_table_cell(t, "by the successor: %s (%s) counted again, %s delivered", several(n, r->redone, "text"),
+                   out_human(human, r->redone_bytes), several(k, r->resent, "finished table"));
+}
+
+/* What was done to the counters, and that it did not matter. */
+static void print_harm(const struct demo_run *r, struct out_table *t)
+{
+    const struct demo_harm *m = &r->harm;
+    char name[DEMO_NAME], n[OUT_GROUPED], human[OUT_HUMAN];
+
+    if (m->kill)
+        print_killed(r, t);
+    if (r->replaced > (m->killed != 0)) {
+        out_table_cell(t, "replaced");
+        out_table_cell(t, "%s that somebody else killed", several(n, r->replaced - (m->killed != 0), "more counter"));
+    }
+    if (m->stopped) {
+        out_table_cell(t, "stopped");
+        out_table_cell(t, "%s (pid %d) for %.1f ms, in which the others counted %s", demo_seat_name(m->stopped, name),
+                       (int)m->stopped_pid, (double)m->stopped_ns / 1e6, out_human(human, m->meanwhile));
+    }
+}
+
 static void print_numbers(const struct demo_run *r)
 {
     char n[OUT_GROUPED], blocks[OUT_GROUPED], tables[OUT_GROUPED], live[OUT_HUMAN], data[OUT_HUMAN];
@@ -77,6 +126,7 @@ static void print_numbers(const struct demo_run *r)
     out_table_cell(&t, "%s of %s (%u %%); the reader waited %s times for memory", out_human(live, r->picture.live),
                    out_human(data, r->info.data_bytes), out_percent(r->picture.live, r->info.data_bytes),
                    out_grouped(n, r->short_of));
+    print_harm(r, &t);
     out_table_end(&t);
     putchar('\n');
     demo_picture_print(&r->picture);
@@ -176,7 +226,7 @@ static int demo(struct demo_run *r, uint64_t times)
 
 static int run(int argc, char **argv)
 {
-    struct demo_run r = {.size = 4 << 20, .workers = 3, .deadline = 10};
+    struct demo_run r = {.size = 4 << 20, .workers = 3, .deadline = 10, .harm = {.kill = true, .stop = true}};
     uint64_t n, times = 20;
     int letter, code;
 
@@ -191,6 +241,10 @@ static int run(int argc, char **argv)
             good = tool_number(optarg, 1, TIMES_MAX, &times);
         else if (letter == 'd')
             r.dir = optarg;
+        else if (letter == 'k')
+            r.harm.kill = false;
+        else if (letter == 'p')
+            r.harm.stop = false;
         else {
             good = tool_number(optarg, 1, letter == 'w' ? DEMO_WORKERS_MAX : DEADLINE_MAX, &n);
             if (good)
@@ -209,14 +263,18 @@ static int run(int argc, char **argv)
 const struct verb verb_demo = {
     "demo", "[FILE...] [options]", "count words with several processes through one segment",
     "One process reads the files into blocks, several count the words in place, one merges their tables; each maps\n"
-    "the segment at an address of its own. The result is compared with an independent count, the segment with what\n"
-    "it was before. Without FILEs: the texts in the current directory and in /usr/share/common-licenses, at most\n"
+    "the segment at an address of its own. In the middle of it one that counts is killed and another is stopped for a\n"
+    "while. The result is compared with an independent count, the segment with what it was before. Without FILEs: the "
+    "texts in the current directory and in /usr/share/common-licenses, at most\n"
     "64 MiB; a directory stands for the texts in it.\n\n"
     "  -s, --size N      bytes of the segment (default 4M)\n"
     "      --workers N   processes that count, 1 to 32 (default 3)\n"
     "      --times N     let at least N times the segment's size flow through (default 20)\n"
     "      --deadline N  give up after N seconds in which nothing moves (default 10)\n"
+    "      --no-kill     kill none of them\n"
+    "      --no-stop     stop none of them\n"
     "  -d, --dir DIR     directory instead of $AMX_DIR or /dev/shm\n\n"
+    "Kill one that counts yourself (kill -KILL): it is replaced, and no word is lost.\n"
     "A word is a run of ASCII letters, digits, ' and bytes from 0x80 on; case does not count.\n"
     "The last line contains 'clean' if all counts are equal and every byte is free again; else exit 1.\n",
     run};

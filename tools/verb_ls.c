@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +12,6 @@ static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                         {"no-headings", no_argument, NULL, 'n'},
                                         {"dir", required_argument, NULL, 'd'},
                                         {0}};
-
-static const char prefix[] = "amx.";
 
 static const struct out_col columns[] = {{"NAME", false},        {"SIZE", true},   {"USED", true}, {"PEERS", true},
                                          {"LARGEST FREE", true}, {"LAYOUT", true}, {"UID", true},  {"NOTE", false}};
@@ -38,23 +34,19 @@ struct listing {
     unsigned others; /* files amx.* that are no segments of this layout */
 };
 
-static int ours(const struct dirent *d)
-{
-    return strncmp(d->d_name, prefix, sizeof prefix - 1) == 0 && d->d_name[sizeof prefix - 1];
-}
-
 /* Looks at one file. False if it is no segment, or gone. */
-static bool look(const char *dir, const char *file, struct row *r)
+static bool look(const char *dir, const char *name, struct row *r)
 {
     char path[4096];
     struct amx_options opts = AMX_OPTIONS_INIT;
     struct stat st;
     amx_t *h;
 
-    if (snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path || lstat(path, &st) || !S_ISREG(st.st_mode))
+    if (snprintf(path, sizeof path, "%s/amx.%s", dir, name) >= (int)sizeof path || lstat(path, &st) ||
+        !S_ISREG(st.st_mode))
         return false;
     memset(r, 0, sizeof *r);
-    r->name = file + sizeof prefix - 1;
+    r->name = name;
     r->size = (uint64_t)st.st_size;
     r->uid = st.st_uid;
     opts.flags = AMX_F_READONLY;
@@ -111,11 +103,11 @@ static void show_row(struct out_table *t, const struct row *r)
     out_table_cell(t, "%s", r->err ? amx_strerror(r->err) : "");
 }
 
-static void list(const char *dir, const char *file, struct listing *l)
+static void list(const char *dir, const char *name, struct listing *l)
 {
     struct row r;
 
-    if (!look(dir, file, &r))
+    if (!look(dir, name, &r))
         return;
     if (r.err == AMX_E_LAYOUT || r.err == AMX_E_NAME) {
         l->others++;
@@ -134,9 +126,10 @@ static void list(const char *dir, const char *file, struct listing *l)
 static int run(int argc, char **argv)
 {
     struct listing l = {.headings = true};
-    struct dirent **files;
     const char *dir = NULL;
-    int letter, count;
+    char **names;
+    size_t count;
+    int letter, code;
 
     while ((letter = getopt_long(argc, argv, "d:", options, NULL)) != -1) {
         if (letter == '?')
@@ -149,22 +142,17 @@ static int run(int argc, char **argv)
     if (optind < argc)
         return tool_usage("ls", "takes no argument, there is '%s'", argv[optind]);
     dir = tool_dir(dir);
-    count = scandir(dir, &files, ours, alphasort);
-    if (count < 0)
-        return tool_fail(errno == ENOENT   ? TOOL_NOENT
-                         : errno == EACCES ? TOOL_ACCESS
-                                           : TOOL_FAILED,
-                         "ls", "%s: %s\n  next: AMX_DIR or --dir names another directory", dir, strerror(errno));
+    code = tool_names("ls", dir, &names, &count);
+    if (code)
+        return code;
     if (l.json) {
         out_json_begin(&l.j, "amx.ls/1");
         out_json_text(&l.j, "dir", dir);
         out_json_open(&l.j, "segments", '[');
     }
-    for (int i = 0; i < count; i++) {
-        list(dir, files[i]->d_name, &l);
-        free(files[i]);
-    }
-    free(files);
+    for (size_t i = 0; i < count; i++)
+        list(dir, names[i], &l);
+    tool_names_free(names, count);
     if (l.json) {
         out_json_close(&l.j);
         out_json_end(&l.j);

@@ -42,6 +42,24 @@ got=$(sed -n 's/^top words *\([^ ]* [0-9,]*\), .*/\1/p' "$T/out" | tr -d ,)
 [ "$got" = "$want" ]
 verdict "the most frequent word" $? "$got instead of $want"
 
+# one killed, one stopped
+says "one is killed with work in hand" '^killed +counter [1-3] \(pid [0-9]+\) in the middle of its work, with [1-9][0-9]* texts? '
+says "what it held is recovered" '^recovered +in [0-9]+ us: [0-9]+ blocks? \(.*\) freed, [1-9][0-9]* pieces? of work kept$'
+says "and redone" '^redone +by the successor: [0-9]+ texts? \(.*\) counted again, [0-9]+ finished tables? delivered$'
+says "one is stopped, the others go on" '^stopped +counter [1-3] \(pid [0-9]+\) for [0-9.]+ ms, in which the others counted [1-9]'
+[ "$(awk '/^(killed|stopped) / { print $3 }' "$T/out" | sort -u | wc -l)" = 2 ]
+verdict "another one" $? "$(grep -E '^(killed|stopped)' "$T/out")"
+runs "--no-kill" "$AMX" demo --size 256K --no-kill "$T/texts/a"
+! grep -Eq '^(killed|recovered|redone)' "$T/out" && grep -q '^stopped' "$T/out"
+verdict "stops only" $? "$(cat "$T/out")"
+runs "--no-stop" "$AMX" demo --size 256K --no-stop "$T/texts/a"
+! grep -q '^stopped' "$T/out" && grep -q '^redone' "$T/out"
+verdict "kills only" $? "$(cat "$T/out")"
+runs "a single counter" "$AMX" demo --size 256K --workers 1 "$T/texts/a"
+says "is killed" '^killed +counter 1 '
+! grep -q '^stopped' "$T/out"
+verdict "but not stopped: nobody would count" $? "$(cat "$T/out")"
+
 LC_ALL=C runs "without block characters" "$AMX" demo --size 64K --times 2 "$T/texts/a"
 ! grep -q '[^ -~]' "$T/out"
 verdict "ASCII only" $? "$(grep '[^ -~]' "$T/out")"
@@ -82,7 +100,7 @@ without() {
     [ -z "$(ls "$AMX_DIR")" ]
     verdict "$1: nothing is left" $?
 }
-for victim in reader merger "counter 2"; do
+for victim in reader merger; do
     start_demo --size 1M --deadline 1 "$T/texts"
     kill -KILL "$(pids "demo $victim")"
     without "killed $victim" "$victim (pid [0-9]*) was killed by signal 9"
@@ -92,6 +110,25 @@ for victim in reader merger; do
     kill -STOP "$(pids "demo $victim")"
     without "stopped $victim" "nothing moved for 1 s: .*$victim was stopped"
 done
+
+# counters killed from outside, again and again, wherever they are
+storm() {
+    "$AMX" demo --size "$1" --times "$2" "$T/texts" >"$T/demo.out" 2>"$T/demo.err" &
+    demo=$!
+    wards+=("$demo")
+    killed=0
+    while kill -0 "$demo" 2>/dev/null; do
+        for live in "$AMX_DIR"/amx.*; do
+            victim=$(pids "demo counter" 2>/dev/null | shuf -n 1)
+            [ -n "$victim" ] && kill -KILL "$victim" 2>/dev/null && killed=$((killed + 1))
+        done
+    done
+    wait "$demo"
+    verdict "a storm of kills in $1: every word counted" $? "$(tail -n 3 "$T/demo.out" "$T/demo.err")"
+    says "of $killed counters, each was replaced" '^replaced +[1-9][0-9]* more counters? that somebody else killed' "$T/demo.out"
+}
+storm 64K 60
+storm 1M 20
 start_demo --size 1M --deadline 1 "$T/texts"
 kill -INT "$demo"
 without "interrupted" "interrupted by signal 2"
@@ -110,7 +147,9 @@ for p in "${workers[@]}"; do
 done
 expect "what is left can be looked at" 0 "$AMX" info "$live" --json
 json "dead peers are told" 'all(.attached[]; .alive == false)'
+expect "ps of the dead" 0 "$AMX" ps "$live" --json
+json "ps: so it says" '(.processes | length) == 6 and all(.processes[]; .state == "dead")'
 "$AMX" check "$live" --json >"$T/out" 2>"$T/err"
 json "nothing is corrupt" '.corrupt == 0'
-expect "and removed without force" 0 "$AMX" rm "$live"
+expect "and removed without force" 0 "$AMX" gc "$live"
 exit $failed

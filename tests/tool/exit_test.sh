@@ -38,17 +38,20 @@ complains "2: limit" 2 "$AMX" blocks there --limit 0
 complains "2: demo workers" 2 "$AMX" demo --workers 0
 complains "2: demo size" 2 "$AMX" demo --size 1K
 complains "2: argument of ls" 2 "$AMX" ls there
+complains "2: option of ps" 2 "$AMX" ps --frobnicate
+complains "2: option of gc" 2 "$AMX" gc --force there
 complains "2: help for no verb" 2 "$AMX" help nothing
 [ "$(ls "$AMX_DIR")" = amx.there ]
 verdict "none of them left a file" $? "$(ls "$AMX_DIR")"
 
 # 3: no such
-for v in info stat check blocks rm; do
+for v in ps info stat check blocks rm gc; do
     complains "3: $v" 3 "$AMX" $v nothing
 done
 complains "3: check --image" 3 "$AMX" check --image "$T/nothing"
 complains "3: demo" 3 "$AMX" demo "$T/nothing"
 complains "3: directory of ls" 3 "$AMX" ls --dir "$T/nothing"
+complains "3: directory of gc" 3 "$AMX" gc --dir "$T/nothing"
 expect "3: directory of create" 3 "$AMX" create x --dir "$T/nothing"
 
 # 4: unhealthy. The first block's header is overwritten in a copy.
@@ -87,7 +90,7 @@ without=()
 [ "$(id -u)" != 0 ] || without=(setpriv --bounding-set -dac_override,-dac_read_search)
 chmod 000 "$file"
 if "${without[@]}" true 2>/dev/null && ! "${without[@]}" cat "$file" >/dev/null 2>&1; then
-    for v in info stat check blocks rm; do
+    for v in ps info stat check blocks rm gc; do
         complains "5: $v" 5 "${without[@]}" "$AMX" $v there
     done
     complains "5: check --image" 5 "${without[@]}" "$AMX" check --image "$file"
@@ -127,7 +130,7 @@ cp "$file" "$AMX_DIR/amx.later"
 printf '\377' | dd of="$AMX_DIR/amx.later" bs=1 seek=8 conv=notrunc status=none # the layout version
 cp "$file" "$AMX_DIR/amx.short"
 truncate -s 512K "$AMX_DIR/amx.short"
-for v in info stat blocks check rm; do
+for v in ps info stat blocks check rm gc; do
     for f in text empty later; do
         expect "7: $v $f" 7 "$AMX" $v $f
         says "7: $v $f: the next step" '^  next: ' "$T/err"

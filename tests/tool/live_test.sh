@@ -31,6 +31,17 @@ expect "rm refuses a segment in use" 1 "$AMX" rm "$live"
 says "rm: says who" '6 process' "$T/err"
 [ -f "$AMX_DIR/amx.$live" ]
 verdict "rm: it is still there" $?
+expect "gc refuses it too" 1 "$AMX" gc "$live"
+says "gc: says why" 'a process that lives is attached' "$T/err"
+expect "gc of all" 0 "$AMX" gc
+says "gc: in use is no failure" "^$live: stays: a process that lives is attached\$"
+
+expect "ps" 0 "$AMX" ps
+says "ps: a row for each" "^$live +[0-9]+ +demo reader +(alive|stopped) +1 +[0-9]+ +[0-9]+ +[0-9]+\$"
+[ "$(wc -l <"$T/out")" = 7 ]
+verdict "ps: of six processes" $? "$(cat "$T/out")"
+expect "ps NAME --json" 0 "$AMX" ps "$live" --json
+json "ps: they are alive" '(.processes | length) == 6 and all(.processes[]; .state != "dead" and .handles == 1)'
 
 # all of it stands still
 mapfile -t all < <(pids)
@@ -39,18 +50,25 @@ kill -STOP "${all[@]}"
 for p in "${all[@]}"; do
     until grep -q '^State:.*T' "/proc/$p/status"; do :; done
 done
+expect "gc: who is stopped is alive" 0 "$AMX" gc --json
+json "gc: and keeps it" '.count == 0 and .segments[0].removed == false and (.segments[0].kept | test("lives"))'
 expect "blocks --json" 0 "$AMX" blocks "$live" --json
 cp "$T/out" "$T/all.json"
-json "blocks: text is there" 'any(.blocks[]; .state == 49 or .state == 50)'
-json "blocks: 7 published blocks of the demo's post" '[.blocks[] | select(.state == 53 and .owner == 0)] | length == 7'
+json "blocks: text is there" 'any(.blocks[]; .state == 2048 or .state == 2049)'
+json "blocks: 7 published blocks of the demo's post" '[.blocks[] | select(.state == 49 and .owner == 0)] | length == 7'
 json "blocks: live ones have references, others none" \
     'all(.blocks[]; (.ref != "0") == (.state == 1 or .state >= 49))'
 json "blocks: a reference holds place and life" 'all(.blocks[] | select(.ref != "0");
     ((.offset | tonumber) + 16) / 16 == ((.ref | tonumber) / 4294967296 | floor))'
-owner=$(jq '[.blocks[] | select(.state == 49)][0].owner' "$T/all.json")
-expect "blocks --state" 0 "$AMX" blocks "$live" --json --state 49
+expect "ps of the stopped" 0 "$AMX" ps "$live" --json
+json "ps: so it says" '(.processes | length) == 6 and all(.processes[]; .state == "stopped")'
+[ "$(jq '[.processes[].blocks] | add' "$T/out")" = "$(jq '[.blocks[] | select(.owner != 0)] | length' "$T/all.json")" ] &&
+    [ "$(jq '[.processes[].bytes] | add' "$T/out")" = "$(jq '[.blocks[] | select(.owner != 0) | .bytes] | add' "$T/all.json")" ]
+verdict "ps: what they hold, as added by hand" $? "$(cat "$T/out")"
+owner=$(jq '[.blocks[] | select(.owner != 0)][0].owner' "$T/all.json")
+expect "blocks --state" 0 "$AMX" blocks "$live" --json --state 2048
 jq -n --slurpfile all "$T/all.json" --slurpfile some "$T/out" \
-    '$some[0].blocks == [$all[0].blocks[] | select(.state == 49)]' | grep -q true
+    '$some[0].blocks == [$all[0].blocks[] | select(.state == 2048)]' | grep -q true
 verdict "blocks: as selected by hand" $?
 expect "blocks --owner" 0 "$AMX" blocks "$live" --json --owner "$owner"
 jq -n --slurpfile all "$T/all.json" --slurpfile some "$T/out" \
@@ -62,8 +80,8 @@ jq -n --slurpfile all "$T/all.json" --slurpfile some "$T/out" \
 verdict "blocks: as selected by hand, size" $?
 expect "blocks --limit" 0 "$AMX" blocks "$live" --json --limit 3
 json "blocks: says that it was limited" '.limited and .count == 3'
-expect "blocks for people" 0 "$AMX" blocks "$live" --state 53
-says "blocks: nobody's" ' 53 +- '
+expect "blocks for people" 0 "$AMX" blocks "$live" --state 49
+says "blocks: nobody's" ' 49 +- '
 expect "stat --json" 0 "$AMX" stat "$live" --json
 json "stat: the parts make the whole" \
     '.free_bytes + .live_bytes + .cached_bytes + .acked_bytes + .lost_bytes + .unseen_bytes == .data_bytes'
@@ -78,7 +96,7 @@ json "check: nor in the copy" '.corrupt == 0 and .live_blocks > 7'
 json "check: nor if the copy is attached" '.corrupt == 0 and .image == false'
 
 # damage to a living block of the copy
-at=$(jq -r '[.blocks[] | select(.state == 49)][0].offset' "$T/all.json")
+at=$(jq -r '[.blocks[] | select(.state == 2048)][0].offset' "$T/all.json")
 head -c 16 /dev/zero | dd of="$T/copy" bs=1 seek="$at" conv=notrunc status=none
 expect "a zeroed header is found" 4 "$AMX" check --image "$T/copy" --json
 json "check: where it is" ".corrupt > 0 and .verdict == \"corrupt\""

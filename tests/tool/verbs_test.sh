@@ -5,10 +5,10 @@
 
 # help
 expect "help" 0 "$AMX" help
-for v in create ls info stat check blocks rm demo help; do
+for v in create ls ps info stat check blocks rm gc demo help; do
     says "help lists $v" "^  $v "
 done
-for v in create ls info stat check blocks rm demo; do
+for v in create ls ps info stat check blocks rm gc demo; do
     expect "help $v" 0 "$AMX" help $v
     cp "$T/out" "$T/help"
     expect "$v --help" 0 "$AMX" $v --help
@@ -156,4 +156,34 @@ if [ -e /dev/full ]; then
     "$AMX" help >/dev/full 2>"$T/err"
     verdict "output that cannot be written fails" $(($? != 1))
 fi
+
+# gc
+mkdir "$T/gc"
+export AMX_DIR=$T/gc
+expect "gc of nothing" 0 "$AMX" gc
+[ ! -s "$T/out" ]
+verdict "prints nothing" $? "$(cat "$T/out")"
+for n in b a; do "$AMX" create $n --size 64K >/dev/null; done
+echo "no segment" >"$AMX_DIR/amx.text"
+expect "gc --dry-run" 0 "$AMX" gc --dry-run
+[ "$(cat "$T/out")" = "a: would be removed
+b: would be removed" ] && [ -e "$AMX_DIR/amx.a" ] && [ -e "$AMX_DIR/amx.b" ]
+verdict "removes nothing" $? "$(cat "$T/out")" "$(ls "$AMX_DIR")"
+says "counts what is no segment" '^amx gc: 1 more file' "$T/err"
+expect "gc --dry-run --json" 0 "$AMX" gc --dry-run --json a
+json "as JSON" '.schema == "amx.gc/1" and .dry_run and .segments == [{"name": "a", "removed": false, "kept": null}] and
+    .count == 1'
+expect "gc NAME" 0 "$AMX" gc b
+says "says so" '^b: removed$'
+[ "$(ls "$AMX_DIR")" = "amx.a
+amx.text" ]
+verdict "removes that one" $? "$(ls "$AMX_DIR")"
+expect "gc --json" 0 "$AMX" gc --json
+json "removes the rest" '(.dry_run | not) and .segments == [{"name": "a", "removed": true, "kept": null}] and .count == 1'
+[ "$(ls "$AMX_DIR")" = amx.text ]
+verdict "but not what is no segment" $? "$(ls "$AMX_DIR")"
+"$AMX" create a --size 64K >/dev/null
+expect "gc goes on after a failure" 3 "$AMX" gc nothing a
+says "with the next one" '^a: removed$'
+expect "gc --dir" 0 "$AMX" gc --dir "$T/other"
 exit $failed

@@ -33,6 +33,15 @@ static void killed(void **state)
     end(h);
 }
 
+static int standing(const amx_t *h)
+{
+    struct seen seen = look(h);
+    int n = 0;
+    for (int i = 0; i < seen.n; i++)
+        n += (int)seen.peer[i].stopped;
+    return n;
+}
+
 static void stopped(void **state)
 {
     amx_t *h = NULL;
@@ -41,9 +50,11 @@ static void stopped(void **state)
     const char *name = segment(&h);
     struct child c = start("attach", name);
     step(&c);
+    assert_int_equal(standing(h), 0);
     assert_int_equal(kill(c.pid, SIGSTOP), 0);
     assert_int_equal(waitid(P_PID, (id_t)c.pid, &info, WSTOPPED | WNOWAIT), 0);
     assert_int_equal(alive(h, c.pid), 1);
+    assert_int_equal(standing(h), 1);
     ok(amx_recover(h, 0, NULL, NULL, NULL));
     assert_int_equal(alive(h, c.pid), 1);
     assert_int_equal(kill(c.pid, SIGCONT), 0);
