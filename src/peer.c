@@ -226,6 +226,22 @@ void amxi_peer_unlock(struct amxi_seg *s)
 
 /* --- Death ------------------------------------------------------------------------------------------------------ */
 
+/* Has the same process attached later, at the very address where this attachment was? Then that mapping is gone: an
+ * image that was exec'ed, or that lost the attachment otherwise, would keep its former self alive. */
+static bool replaced(const struct amxi_seg *s, uint64_t ticket, const struct amxi_os_proc *who, uint64_t base)
+{
+    for (uint32_t j = 0; j < s->g.peers; j++) {
+        const struct amxi_peer_body *p = amxi_peer(s, j);
+        uint64_t w = amxi_ld64_acq(&p->word), t = AMXI_PEER_TICKET(w);
+        uint64_t pid = amxi_ld64_acq(&p->pid); /* as in amxi_peer_dead */
+        if (AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && t > ticket && pid == (who->pid | t << 32) &&
+            amxi_ld64_rlx(&p->start_time) == who->start_time && amxi_ld64_rlx(&p->pid_ns) == who->pid_ns &&
+            amxi_ld64_rlx(&p->map_base) == base)
+            return true;
+    }
+    return false;
+}
+
 bool amxi_peer_dead(const struct amxi_seg *s, uint32_t i, uint64_t ticket)
 {
     const struct amxi_peer_body *p = amxi_peer(s, i);
@@ -245,7 +261,8 @@ bool amxi_peer_dead(const struct amxi_seg *s, uint32_t i, uint64_t ticket)
         return false;
     if (who.pid_ns != self.pid_ns || amxi_os_gone(&who))
         return true;
-    return amxi_os_unmapped(who.pid, s->dev, s->ino, amxi_ld64_rlx(&p->map_base));
+    uint64_t base = amxi_ld64_rlx(&p->map_base);
+    return replaced(s, ticket, &who, base) || amxi_os_unmapped(who.pid, s->dev, s->ino, base);
 }
 
 bool amxi_peer_any(const struct amxi_seg *s)

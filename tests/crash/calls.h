@@ -38,6 +38,7 @@ enum verb {
     V_TRIM,
     V_HEAL,
     V_RECOVER,
+    V_RECOVER_TOLD,
     V_SHARE,
     V_UNSHARE,
     V_CREATE,
@@ -49,10 +50,13 @@ enum verb {
 };
 
 __attribute__((unused)) static const char *const verb_name[VERBS] = {
-    "alloc",     "zalloc",    "alloc_aligned", "alloc_wait",  "alloc_many", "free",   "free_ptr", "free_many",
-    "raw_alloc", "raw_ack",   "raw_coalesce",  "raw_free_at", "resize",     "write",  "publish",  "adopt",
-    "give",      "set_state", "transition",    "root_set",    "root_cas",   "trim",   "heal",     "recover",
-    "share",     "unshare",   "create",        "attach",      "close",      "unlink", "look",
+    "alloc",        "zalloc",      "alloc_aligned", "alloc_wait", "alloc_many",
+    "free",         "free_ptr",    "free_many",     "raw_alloc",  "raw_ack",
+    "raw_coalesce", "raw_free_at", "resize",        "write",      "publish",
+    "adopt",        "give",        "set_state",     "transition", "root_set",
+    "root_cas",     "trim",        "heal",          "recover",    "recover, telling",
+    "share",        "unshare",     "create",        "attach",     "close",
+    "unlink",       "look",
 };
 
 struct call {
@@ -111,6 +115,13 @@ static inline int look_at_all(const amx_t *h)
     struct amx_check_result r = {.struct_size = sizeof r};
     int e = amx_stat(h, &s);
     return e ? e : amx_check(h, NULL, NULL, &r);
+}
+
+/* Kept blocks stay nobody's; counts them. */
+static inline int is_told(const struct amx_kept *k, void *ctx)
+{
+    *(uint64_t *)ctx += k->how == AMX_KEPT_STATE;
+    return 0;
 }
 
 /* Does it with the handle of `who`, and leaves the results in c. Everything that it changes in the segment, the call of
@@ -175,6 +186,8 @@ static inline int perform(amx_t **slot, uint32_t who, struct call *c)
         return amx_heal(h);
     case V_RECOVER:
         return recover_all(h, &c->got);
+    case V_RECOVER_TOLD:
+        return amx_recover(h, 0, is_told, &c->got, NULL);
     case V_SHARE:
         e = amx_share(h, &slot[c->slot]);
         if (!e)

@@ -102,6 +102,70 @@ static inline void play_foreign(struct rng *r)
     unsigned i = do_alloc(P, "alloc past the cache", 1000);
     if (i < BLOCKS)
         do_free(Q, "free of another's, past the cache", i);
+    struct call c = {.verb = V_RAW_ALLOC, .n = 80};
+    ok(act(P, "raw_allocate", &c));
+    ok(ASK(P, "raw_free_at", .verb = V_FREE_AT, .offset = c.offset));
+    i = do_alloc(Q, "alloc", 64);
+    uint64_t *words = (uint64_t *)(void *)(sc.view + (uint64_t)AMXI_REF_UNIT(sc.item[i].ref) * AMXI_UNIT);
+    c = (struct call){.verb = V_WRITE, .ref = sc.item[i].ref, .n = 64};
+    memcpy(c.refs, words, 64); /* what is there already: alive, it is unharmed */
+    ok(act(Q, "write", &c));
+}
+
+/* --- Generations ahead of their sector's clock --------------------------------------------------------------------- */
+
+/* Through the cache and back, many times. */
+static inline unsigned use_often(int who, unsigned i)
+{
+    for (int k = 0; k < 16 && i < BLOCKS; k++) {
+        do_free(who, NULL, i);
+        i = do_alloc(who, NULL, 48);
+    }
+    return i;
+}
+
+/* Three small neighbours of one handle, at most the last `count` items; false: there are none. */
+static inline bool three(int who, amx_ref ref[3])
+{
+    unsigned from = sc.n;
+    for (int k = 0; k < 24 && do_alloc(who, NULL, 48) < BLOCKS; k++)
+        ;
+    for (unsigned a = from; a < sc.n; a++)
+        for (unsigned b = from; b < sc.n; b++)
+            for (unsigned c = from; c < sc.n; c++)
+                if (offset_of(b) == offset_of(a) + 64 && offset_of(c) == offset_of(b) + 64 &&
+                    sector_of(a) == sector_of(c)) {
+                    ref[0] = sc.item[a].ref;
+                    ref[1] = sc.item[b].ref;
+                    ref[2] = sc.item[c].ref;
+                    return true;
+                }
+    assert_true(!sc.empty || sc.helped);
+    return false;
+}
+
+static inline void play_generations(struct rng *r)
+{
+    amx_ref ref[3];
+    (void)r;
+    if (!three(P, ref))
+        return;
+    unsigned b = use_often(P, find_item(ref[1]));
+    do_free(P, NULL, b);
+    ok(ASK(P, NULL, .verb = V_TRIM)); /* a free block between two that live, ahead of the clock */
+    do_resize(P, "resize, grow into a much used one", find_item(ref[0]), 80);
+    if (!three(P, ref))
+        return;
+    use_often(P, find_item(ref[1]));
+    b = find_item(ref[2]) - 0;
+    do_free(P, NULL, find_item(ref[0]));
+    ok(ASK(P, NULL, .verb = V_TRIM));
+    for (unsigned i = 0; i < sc.n; i++) /* where it was is used by another life */
+        if (offset_of(i) + 64 == offset_of(b)) {
+            do_free(P, NULL, i);
+            break;
+        }
+    ok(ASK(P, "trim, a much used one merges to the left", .verb = V_TRIM));
 }
 
 static inline void play_queue(struct rng *r)
@@ -129,6 +193,13 @@ static inline void play_queue(struct rng *r)
     ok(ASK(P, "heal a queue", .verb = V_HEAL));
 }
 
+/* Somebody has been told that there is not enough, and sleeps as far as others know. Something lives. */
+static inline void somebody_waits(void)
+{
+    assert_true(sc.n > 0);
+    fails(AMX_E_TIMEOUT, ASK(Q, NULL, .verb = V_WAIT, .n = bytes_of((uint64_t)sc.g.su * sc.g.sectors)));
+}
+
 /* Q is inside the sector: what P frees there waits in the queue. */
 static inline void play_busy(struct rng *r)
 {
@@ -149,6 +220,8 @@ static inline void play_busy(struct rng *r)
     int e = ASK(P, "trim where another is", .verb = V_TRIM);
     assert_true(e == AMX_OK || e == AMX_E_PARTIAL);
     fails(AMX_E_PARTIAL, ASK(P, "heal where another is", .verb = V_HEAL));
+    somebody_waits();
+    fails(AMX_E_PARTIAL, ASK(P, "heal where another is and somebody waits", .verb = V_HEAL));
     do_resize(P, "resize where another is", find_item(stays), 300);
     do_alloc(P, "alloc where another is", 40);
     do_alloc(P, "large alloc where another is", (size_t)sc.g.su * AMXI_UNIT * 3);
@@ -319,6 +392,80 @@ static inline void play_scarce(struct rng *r)
     }
 }
 
+/* Everything that gives memory back wakes who waits for it. */
+static inline void play_waiters(struct rng *r)
+{
+    (void)r;
+    unsigned i = do_alloc(P, NULL, 100), large = do_alloc(P, NULL, bytes_of(sc.g.su + 10));
+    amx_ref ref = sc.item[i].ref;
+    somebody_waits();
+    ok(ASK(P, "heal where somebody waits", .verb = V_HEAL));
+    somebody_waits();
+    ok(ASK(P, "trim where somebody waits", .verb = V_TRIM));
+    somebody_waits();
+    if (large < BLOCKS)
+        do_free(P, "free a large block where somebody waits", large);
+    somebody_waits();
+    do_free_ptr(P, "free_ptr where somebody waits", find_item(ref));
+    i = do_alloc(P, NULL, 100);
+    do_alloc(Q, NULL, 100);
+    somebody_waits();
+    kill_q();
+    stake_of(1);
+    ok(ASK(P, "recover where somebody waits", .verb = V_RECOVER));
+    bereave(1);
+    enter_q(NULL);
+}
+
+/* --- One who dies inside a sector ----------------------------------------------------------------------------------- */
+
+enum torn { NOTED, TAKEN, MARKED, TORN_WAYS };
+
+/* Q dies inside, its sector as torn as it can be: blocks half merged, a bit too many and one too few, the queue being
+ * taken over: noted, taken, or taken with its first block marked. */
+static inline void play_inside(struct rng *r)
+{
+    (void)r;
+    for (int way = NOTED; way < TORN_WAYS; way++) {
+        amx_ref ref[3];
+        struct amxi_sec x;
+        if (!three(Q, ref))
+            return;
+        unsigned b = find_item(ref[1]);
+        for (int k = 0; k < 16; k++) {
+            do_free(Q, NULL, b);
+            b = do_alloc(Q, NULL, 48);
+        }
+        uint32_t s = sector_of(find_item(ref[0])), su = sc.g.su;
+        uint32_t at[3] = {(uint32_t)unit_of(find_item(ref[0])) % su, (uint32_t)unit_of(b) % su,
+                          (uint32_t)unit_of(find_item(ref[2])) % su};
+        do_ack(P, NULL, find_item(ref[2])); /* waits in the queue */
+        ok(amxi_sec_enter(&sc.seg, s, sc.tag[Q], &x));
+        uint64_t a = amxi_ld64_rlx(x.acked);
+        assert_int_equal(AMXI_Q_ENTRY(a), at[2] + 1);
+        amxi_st64_rlx(&x.b->drain, AMXI_Q_WORD(AMXI_Q_ENTRY(a), 0, AMXI_Q_ROUND(a)));
+        if (way != NOTED)
+            amxi_st64_rlx(x.acked, AMXI_Q_WORD(0, 0, AMXI_Q_ROUND(a) + 1));
+        for (int k = 0; k < (way == MARKED ? 3 : 2); k++) {
+            amxi_a64 *w0 = &amxi_sec_block(&x, at[k])->w0;
+            amxi_st64_rlx(w0, AMXI_W0(AMX_STATE_COALESCING, 0, AMXI_W0_GEN(amxi_ld64_rlx(w0))));
+        }
+        drop(find_item(ref[0]));
+        for (unsigned i = 0; i < sc.n; i++)
+            if (unit_of(i) == (uint64_t)s * su + at[1]) {
+                drop(i);
+                break;
+            }
+        amxi_sec_bit_set(&x, at[0] + 1);
+        amxi_sec_bit_clear(&x, at[1]);
+        kill_q();
+        stake_of(1);
+        ok(ASK(P, "recover one who died inside", .verb = V_RECOVER));
+        bereave(1);
+        enter_q(NULL);
+    }
+}
+
 /* --- Owners ----------------------------------------------------------------------------------------------------- */
 
 static inline void play_owners(struct rng *r)
@@ -408,7 +555,7 @@ static inline void play_processes(struct rng *r)
 {
     (void)r;
     furnish();
-    for (int way = 0; way < 4; way++) {
+    for (int way = 0; way < 5; way++) {
         struct call c = {.verb = V_RECOVER};
         unsigned owned = 0;
         kill_q();
@@ -424,6 +571,11 @@ static inline void play_processes(struct rng *r)
             fails(AMX_E_NOMEM,
                   ASK(P, "alloc, recovering", .verb = V_ALLOC, .n = bytes_of((uint64_t)sc.g.su * sc.g.sectors)));
             break;
+        case 4:
+            c.verb = V_RECOVER_TOLD;
+            ok(act(P, "recover, telling", &c));
+            assert_true(c.got > 0 || sc.helped);
+            break;
         case 2: /* attaching recovers; nobody knows his ticket before he has one */
             enter_q("attach, recovering");
             break;
@@ -435,6 +587,7 @@ static inline void play_processes(struct rng *r)
         if (!sc.here[Q])
             enter_q("attach");
         do_alloc(Q, "alloc", 300);
+        do_state(Q, NULL, do_alloc(Q, NULL, 60), 2500);
         do_give(P, "give", do_alloc(P, "alloc", 80), Q);
         if (way != 1)
             do_alloc(Q, "large alloc", bytes_of(sc.g.su + 33));
@@ -506,6 +659,12 @@ static inline void play_damage(struct rng *r)
             sc.damaged = false;
             judge_all(sc.look, 3);
         }
+    }
+    unsigned i = do_alloc(Q, NULL, 700); /* Q dies inside a sector whose chain is broken */
+    if (i < BLOCKS) {
+        struct amxi_sec x;
+        if (!amxi_sec_enter(&sc.seg, sector_of(i), sc.tag[Q], &x))
+            amxi_st64_rlx(&amxi_block(&sc.seg, unit_of(i))->w1, AMXI_W1(1, 0));
     }
     kill_q();
     ASK(P, "recover beside damage", .verb = V_RECOVER);

@@ -90,9 +90,9 @@ static void intruders(void **state)
 
 /* --- All of them -------------------------------------------------------------------------------------------------- */
 
-PLAY(small_blocks, play_alloc, play_aligned, play_merge, play_foreign)
-PLAY(queues, play_queue, play_busy)
-PLAY(a_full_segment, play_full)
+PLAY(small_blocks, play_alloc, play_aligned, play_merge, play_foreign, play_generations)
+PLAY(queues, play_queue, play_busy, play_inside)
+PLAY(a_full_segment, play_full, play_waiters)
 PLAY(resizing, play_resize)
 PLAY(damage, play_damage)
 

@@ -520,14 +520,25 @@ static const struct {
     const char *name;
     play_fn *fn;
 } plays[] = {
-    {"small blocks", play_alloc},  {"aligned blocks", play_aligned},
-    {"merging", play_merge},       {"others' blocks", play_foreign},
-    {"queues", play_queue},        {"a sector in use", play_busy},
-    {"a full segment", play_full}, {"resizing", play_resize},
-    {"large blocks", play_large},  {"tails", play_tail},
-    {"scarcity", play_scarce},     {"owners", play_owners},
-    {"processes", play_processes}, {"full tables", play_full_tables},
-    {"damage", play_damage},       {"any calls", play_any},
+    {"small blocks", play_alloc},
+    {"aligned blocks", play_aligned},
+    {"merging", play_merge},
+    {"others' blocks", play_foreign},
+    {"queues", play_queue},
+    {"a sector in use", play_busy},
+    {"a full segment", play_full},
+    {"resizing", play_resize},
+    {"large blocks", play_large},
+    {"tails", play_tail},
+    {"scarcity", play_scarce},
+    {"owners", play_owners},
+    {"processes", play_processes},
+    {"full tables", play_full_tables},
+    {"damage", play_damage},
+    {"any calls", play_any},
+    {"generations", play_generations},
+    {"waiters", play_waiters},
+    {"death inside", play_inside},
 };
 enum { PLAYS = sizeof plays / sizeof *plays, TESTS = PLAYS * CROWDS };
 

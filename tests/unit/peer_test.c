@@ -131,11 +131,13 @@ static void parent_of_a_raw_fork(void **state)
     end(h);
 }
 
-static int role_exec(const char *name, const char *then)
+static int role_exec(const char *name, const char *then, const void *hint)
 {
     amx_t *h;
     char a[16], b[16];
-    must_ok(amx_attach(name, NULL, &h));
+    struct amx_options o = AMX_OPTIONS_INIT;
+    o.map_hint = hint;
+    must_ok(amx_attach(name, &o, &h));
     report('a');
     await();
     snprintf(a, sizeof a, "%d", in);
@@ -162,12 +164,11 @@ static void execed(void **state)
     end(h);
 }
 
-static void execed_and_back(void **state)
+static void back_again(const char *role)
 {
     amx_t *h = NULL;
-    (void)state;
     const char *name = segment(&h);
-    struct child c = start("exec-attach", name);
+    struct child c = start(role, name);
     step(&c);
     go_on(&c);
     assert_int_equal(step(&c), 'a'); /* attaching recovered its former self */
@@ -179,6 +180,13 @@ static void execed_and_back(void **state)
     wait_ok(c.pid);
     forget(&c);
     end(h);
+}
+
+static void execed_and_back(void **state)
+{
+    (void)state;
+    back_again("exec-attach");
+    back_again("exec-attach-there");
 }
 
 static void close_all_but_pipes(void)
@@ -321,9 +329,11 @@ static int role(int argc, char **argv)
     if (!strcmp(what, "raw-fork"))
         return role_raw_fork(name);
     if (!strcmp(what, "exec-idle"))
-        return role_exec(name, "idle");
+        return role_exec(name, "idle", NULL);
     if (!strcmp(what, "exec-attach"))
-        return role_exec(name, "attach");
+        return role_exec(name, "attach", NULL);
+    if (!strcmp(what, "exec-attach-there"))
+        return role_exec(name, "attach", test_hint(3)); /* where it attaches the second time too */
     if (!strcmp(what, "closefrom"))
         return role_closefrom(name);
     if (!strcmp(what, "leader"))
