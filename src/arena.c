@@ -327,7 +327,7 @@ void amxi_queue(amx_t *h, const uint32_t *units, uint32_t n)
     amxi_count(h, AMXI_C_PUSH, 1);
 }
 
-void amxi_wake(const amx_t *h)
+AMXI_SLOW void amxi_wake(const amx_t *h)
 {
     amxi_a32 *wait = &amxi_head(h->seg)->wait;
     /* pairs with the sc or in amx_alloc_wait; a load that comes too early costs the waiter one slice of his sleep */

@@ -48,12 +48,18 @@ struct amx {
 };
 
 /* handle.c */
-int amxi_handle_open(struct amxi_seg *s, bool is_owner, amx_t **out); /* takes an entry, unless read-only */
+/* Takes an entry, unless read-only. inherit: one of the dead if no other is left, with the blocks that carry its tag. */
+int amxi_handle_open(struct amxi_seg *s, bool is_owner, bool inherit, amx_t **out);
 void amxi_handles_drop(struct amxi_seg *s); /* unmaps all handles of the attachment: its last act */
 int amxi_refuse(const amx_t *h);            /* why a handle may not write: AMX_E_INVAL, _FORKED, _READONLY; or AMX_OK */
 
 /* recover.c: gives back the entries of the dead that hold nothing any more. Needs no handle. */
 void amxi_recycle(const struct amxi_seg *s);
+/* recover.c: everybody but us is dead, and their entries fill a table: takes an entry of a peer, or of a handle, after them.
+ * AMX_E_FULL: somebody lives. AMX_E_BUSY: somebody attaches or removes the name; may be called again. Killed inside: as
+ * before, one more is dead. */
+int amxi_inherit_peer(struct amxi_seg *s, const char *name, char *why, size_t why_len);
+int amxi_inherit_handle(struct amxi_seg *s);
 /* recover.c: the last act of an attachment in its segment: caches flushed, private blocks freed, entries given back. */
 void amxi_retire(amx_t *owner);
 

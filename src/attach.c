@@ -146,17 +146,25 @@ static bool worth_another(struct amxi_seg *s, int r)
 static int enter(struct amxi_seg *s, const struct amx_options *o)
 {
     int r = amxi_peer_enter(s, o->peer_name, o->why, o->why_len);
-    for (int i = 0; i < TRIES && worth_another(s, r); i++)
+    for (int i = 0; i < TRIES && worth_another(s, r); i++) {
         r = amxi_peer_enter(s, o->peer_name, o->why, o->why_len);
+        if (r == AMX_E_FULL) /* for good, if somebody lives */
+            r = amxi_inherit_peer(s, o->peer_name, o->why, o->why_len);
+    }
     return r;
 }
 
 static int open_handle(struct amxi_seg *s, const struct amx_options *o)
 {
     amx_t *h;
-    int r = amxi_handle_open(s, true, &h);
-    for (int i = 0; i < TRIES && worth_another(s, r); i++)
-        r = amxi_handle_open(s, true, &h);
+    int r = amxi_handle_open(s, true, false, &h);
+    for (int i = 0; i < TRIES && worth_another(s, r); i++) {
+        r = amxi_peer_not_alone(s); /* after a refusal: for reading, as whoever attaches has it */
+        if (r == AMX_OK)
+            r = amxi_handle_open(s, true, false, &h);
+        if (r == AMX_E_FULL)
+            r = amxi_inherit_handle(s);
+    }
     if (r == AMX_E_FULL)
         amxi_why(o->why, o->why_len, "handle table: all %u entries are taken", s->g.handles);
     return r;

@@ -19,7 +19,28 @@ int amxi_refuse(const amx_t *h)
 }
 
 /* sc on entry words throughout: give and recovery argue about them together with `giving` and `purging`. */
-static int entry_take(struct amxi_seg *s, uint32_t *tag, uint64_t *epoch)
+/* From `w` on: cleared only when the entry is ours, a slow contender's late zero would erase the winner's guard. */
+static bool entry_open(struct amxi_seg *s, uint32_t i, uint64_t w, uint64_t epoch)
+{
+    struct amxi_handle_body *b = amxi_handle(s, i);
+    if (!amxi_cas64_sc(&b->word, &w, AMXI_H_WORD(AMXI_H_OPENING, s->peer, epoch)))
+        return false;
+    for (uint32_t g = 0; g < s->g.guards; g++)
+        amxi_st64_rlx(amxi_guard(s, i, g), 0);
+    for (uint32_t c = 0; c < AMXI_C_COUNT_; c++)
+        amxi_st64_rlx(&b->counter[c], 0);
+    amxi_st64_rlx(&b->handed, 0);
+    amxi_st32_rlx(&b->purging, 0);
+    amxi_st32_rlx(&b->giving, 0);
+    amxi_a32 *high = &amxi_head(s)->handles_high;
+    uint32_t old = amxi_ld32_rlx(high);
+    while (old < i + 1 && !amxi_cas32_rlx(high, &old, i + 1))
+        ; /* each loss raised it: at most one turn per entry */
+    amxi_st64_sc(&b->word, AMXI_H_WORD(AMXI_H_OPEN, s->peer, epoch));
+    return true;
+}
+
+static int entry_take(struct amxi_seg *s, bool inherit, uint32_t *tag, uint64_t *epoch)
 {
     for (uint32_t i = 0; i < s->g.handles; i++) { /* one that this process closed: its blocks come along */
         amxi_a64 *word = &amxi_handle(s, i)->word;
@@ -32,27 +53,14 @@ static int entry_take(struct amxi_seg *s, uint32_t *tag, uint64_t *epoch)
         }
     }
     for (uint32_t i = 0; i < s->g.handles; i++) {
-        struct amxi_handle_body *b = amxi_handle(s, i);
-        uint64_t w = amxi_ld64_sc(&b->word);
+        uint64_t w = amxi_ld64_sc(&amxi_handle(s, i)->word);
+        uint32_t st = AMXI_H_STATUS(w);
         *epoch = AMXI_H_EPOCH(w) + 1;
-        if (AMXI_H_STATUS(w) != AMXI_H_FREE ||
-            !amxi_cas64_sc(&b->word, &w, AMXI_H_WORD(AMXI_H_OPENING, s->peer, *epoch)))
-            continue;
-        /* Cleared only now that the entry is ours: a slow contender's late zero would erase the winner's guard */
-        for (uint32_t g = 0; g < s->g.guards; g++)
-            amxi_st64_rlx(amxi_guard(s, i, g), 0);
-        for (uint32_t c = 0; c < AMXI_C_COUNT_; c++)
-            amxi_st64_rlx(&b->counter[c], 0);
-        amxi_st64_rlx(&b->handed, 0);
-        amxi_st32_rlx(&b->purging, 0);
-        amxi_st32_rlx(&b->giving, 0);
-        amxi_a32 *high = &amxi_head(s)->handles_high;
-        uint32_t old = amxi_ld32_rlx(high);
-        while (old < i + 1 && !amxi_cas32_rlx(high, &old, i + 1))
-            ; /* each loss raised it: at most one turn per entry */
-        amxi_st64_sc(&b->word, AMXI_H_WORD(AMXI_H_OPEN, s->peer, *epoch));
-        *tag = i + 1;
-        return AMX_OK;
+        if ((st == AMXI_H_FREE || (inherit && (st == AMXI_H_DEAD || st == AMXI_H_QUIET))) &&
+            entry_open(s, i, w, *epoch)) {
+            *tag = i + 1;
+            return AMX_OK;
+        }
     }
     return AMX_E_FULL;
 }
@@ -92,7 +100,7 @@ static void fill(amx_t *h, struct amxi_seg *s, bool is_owner)
     h->pressure_seen = amxi_ld32_rlx(&amxi_head(s)->pressure);
 }
 
-int amxi_handle_open(struct amxi_seg *s, bool is_owner, amx_t **out)
+int amxi_handle_open(struct amxi_seg *s, bool is_owner, bool inherit, amx_t **out)
 {
     amx_t *h;
     void *p;
@@ -102,7 +110,7 @@ int amxi_handle_open(struct amxi_seg *s, bool is_owner, amx_t **out)
     if (!s->readonly) {
         if (is_owner)
             s->open = calloc(s->g.handles, sizeof(amx_t *));
-        int e = s->open ? entry_take(s, &h->tag, &h->epoch) : AMX_E_SYS;
+        int e = s->open ? entry_take(s, inherit, &h->tag, &h->epoch) : AMX_E_SYS;
         if (e) {
             if (is_owner) {
                 free(s->open);
@@ -137,10 +145,10 @@ int amx_share(amx_t *any, amx_t **out)
     int e = amxi_refuse(any);
     if (e || !out)
         return e ? e : AMX_E_INVAL;
-    e = amxi_handle_open(any->seg, false, out);
+    e = amxi_handle_open(any->seg, false, false, out);
     if (e == AMX_E_FULL && !any->seg->manual) { /* the dead may hold some */
         (void)amx_recover(any, 0, NULL, NULL, NULL);
-        e = amxi_handle_open(any->seg, false, out);
+        e = amxi_handle_open(any->seg, false, false, out);
     }
     return e;
 }

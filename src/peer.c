@@ -191,6 +191,37 @@ void amxi_peer_entered(struct amxi_seg *s)
     amxi_os_unlock(s->lock_fd, AMXI_LOCK_ATTACH);
 }
 
+int amxi_peer_alone(struct amxi_seg *s)
+{
+    if (!amxi_os_lock(s->lock_fd, AMXI_LOCK_ATTACH, true))
+        return AMX_OK;
+    amxi_os_unlock(s->lock_fd, AMXI_LOCK_ATTACH);
+    return AMX_E_BUSY;
+}
+
+int amxi_peer_not_alone(struct amxi_seg *s)
+{
+    return amxi_os_lock(s->lock_fd, AMXI_LOCK_ATTACH, false) ? AMX_E_BUSY : AMX_OK;
+}
+
+int amxi_peer_succeed(struct amxi_seg *s, uint32_t i, uint64_t dead, const char *name, char *why, size_t why_len)
+{
+    struct amxi_os_proc self;
+    uint64_t ticket = 0;
+    int r = amxi_os_self(&self);
+    if (r)
+        return amxi_fail(r, "read", "/proc/self", why, why_len);
+    r = take_ticket(s, &ticket, why, why_len);
+    if (r)
+        return r;
+    if (!amxi_cas64_sc(&amxi_peer(s, i)->word, &dead, AMXI_PEER_WORD(AMXI_PEER_LIVE, ticket))) /* as in take_entry */
+        return AMX_E_BUSY;
+    s->peer = i;
+    s->ticket = ticket;
+    describe(s, &self, name);
+    return AMX_OK;
+}
+
 void amxi_peer_leave(struct amxi_seg *s)
 {
     uint64_t w = AMXI_PEER_WORD(AMXI_PEER_LIVE, s->ticket);
@@ -270,7 +301,8 @@ bool amxi_peer_any(const struct amxi_seg *s)
     for (uint32_t i = 0; i < s->g.peers; i++) {
         /* sc: pairs with amxi_peer_leave and take_entry */
         uint64_t w = amxi_ld64_sc(&amxi_peer(s, i)->word);
-        if (AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && !amxi_peer_dead(s, i, AMXI_PEER_TICKET(w)))
+        if (AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && AMXI_PEER_TICKET(w) != s->ticket &&
+            !amxi_peer_dead(s, i, AMXI_PEER_TICKET(w)))
             return true;
     }
     return false;

@@ -586,6 +586,55 @@ void amxi_recycle(const struct amxi_seg *s)
     (void)recycle(s);
 }
 
+/* --- Of a segment in which everybody has died --- */
+
+static int alone(struct amxi_seg *s)
+{
+    int e = amxi_peer_alone(s); /* first: somebody who attaches this moment makes room, and is no reason to give up */
+    if (!e && amxi_peer_any(s)) {
+        (void)amxi_peer_not_alone(s);
+        e = AMX_E_FULL;
+    }
+    return e;
+}
+
+int amxi_inherit_peer(struct amxi_seg *s, const char *name, char *why, size_t why_len)
+{
+    int e = alone(s);
+    if (e)
+        return e;
+    e = AMX_E_FULL;
+    for (uint32_t p = 0; p < s->g.peers && e == AMX_E_FULL; p++) {
+        (void)bury_peer(s, p);
+        uint64_t w = amxi_ld64_sc(&amxi_peer(s, p)->word);
+        if (AMXI_PEER_STATUS(w) == AMXI_PEER_DEAD) /* and so are its handles */
+            e = amxi_peer_succeed(s, p, w, name, why, why_len);
+    }
+    (void)amxi_peer_not_alone(s);
+    return e;
+}
+
+/* The entry's tag is ours and the dead one's: what carries it is freed as at the end of an attachment, and nothing else of
+ * ours is there yet. */
+int amxi_inherit_handle(struct amxi_seg *s)
+{
+    struct dead d = {.n = 0};
+    amx_t *h;
+    int e = alone(s);
+    if (e)
+        return e;
+    bury_peers(s);
+    e = amxi_handle_open(s, true, true, &h);
+    if (!e) {
+        snapshot(s, &d, UINT32_MAX);
+        add_dead(&d, h->tag);
+        purge_all(h, &d);
+        (void)recycle(s);
+    }
+    (void)amxi_peer_not_alone(s);
+    return e;
+}
+
 /* Caches back; all handles but the owner's DEAD; CLOSED, so that nobody begins to give to the owner; its private blocks
  * freed by itself, unless somebody is giving to it this moment: then the next recovery sees what came of that; DEAD. Its
  * entry is not DEAD while it works: a dead one's sectors would be stolen from under it. */

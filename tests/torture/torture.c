@@ -23,6 +23,8 @@
 #include "tests/crash/plays.h"
 #include "tracer.h"
 
+#include <sys/stat.h>
+
 enum { POINTS_MAX = 200000, SITES_MAX = 4096, STEPPED = 64, STEPPED_LONG = 1024 };
 
 struct point {
@@ -516,6 +518,12 @@ static void play_any(struct rng *r)
         any_call(r);
 }
 
+static void play_gift(struct rng *r)
+{
+    (void)r;
+    do_give(P, "give to one who dies", do_alloc(P, NULL, 64), Q);
+}
+
 static const struct {
     const char *name;
     play_fn *fn;
@@ -539,6 +547,7 @@ static const struct {
     {"generations", play_generations},
     {"waiters", play_waiters},
     {"death inside", play_inside},
+    {"gifts", play_gift},
 };
 enum { PLAYS = sizeof plays / sizeof *plays, TESTS = PLAYS * CROWDS };
 
@@ -621,6 +630,174 @@ static int clean_up(void **state)
     return 0;
 }
 
+/* --- Creation and the name ---------------------------------------------------------------------------------------- */
+
+static bool is_there(void)
+{
+    return access(sc.path, F_OK) == 0;
+}
+
+/* The file that the actor has and nobody can see yet; NULL: it has none. */
+static const uint8_t *unseen_file(const struct proc *p, size_t size)
+{
+    char path[64], to[256];
+    for (int fd = 3; fd < 32; fd++) {
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)p->pid, fd);
+        ssize_t n = readlink(path, to, sizeof to - 1);
+        if (n <= 0)
+            continue;
+        to[n] = 0;
+        if (!strstr(to, " (deleted)") || strstr(to, "memfd"))
+            continue;
+        int f = open(path, O_RDONLY | O_CLOEXEC);
+        struct stat st;
+        must(f >= 0 && fstat(f, &st) == 0);
+        void *m = (size_t)st.st_size == size ? mmap(NULL, size, PROT_READ, MAP_SHARED, f, 0) : MAP_FAILED;
+        close(f);
+        if (m != MAP_FAILED)
+            return m;
+    }
+    return NULL;
+}
+
+/* The name stands for a whole segment or for nothing. */
+static void whole_or_nothing(void)
+{
+    if (!is_there())
+        return;
+    scene_look();
+    survivor_judges();
+    scene_drop();
+}
+
+/* A creator is killed before and behind each store: what nobody can see is nothing. Now and then for good. */
+static void creation(void **state)
+{
+    struct call c = {.verb = V_CREATE, .size = AMX_SIZE_MIN, .sector = 4096, .peers = 6, .handles = 8};
+    uint64_t pc, kept = 0, n = 0, changed = 0;
+    static struct point at[4096];
+    unsigned points = 0;
+    (void)state;
+    memset(&sc, 0, sizeof sc);
+    snprintf(sc.path, sizeof sc.path, "%s/created-%d", getenv("AMX_DIR") ? getenv("AMX_DIR") : "/dev/shm",
+             (int)getpid());
+    memcpy(c.path, sc.path, sizeof c.path);
+    told_to(P, &c);
+    const uint8_t *file = NULL;
+    bool seen_it = false;
+    memset(t.nth, 0, sizeof t.nth);
+    while (proc_step(proc_of(P), &pc)) {
+        executed(pc);
+        n++;
+        if (!file && n % 64 == 0 && (file = unseen_file(proc_of(P), AMX_SIZE_MIN)) != NULL)
+            memcpy(t.shadow, file, AMX_SIZE_MIN);
+        if (file && memcmp(t.shadow, file, AMX_SIZE_MIN) != 0) {
+            memcpy(t.shadow, file, AMX_SIZE_MIN);
+            if (changed++ % 8 == 0 && points < 4096)
+                at[points++] = (struct point){.pc = (uint32_t)pc, .nth = t.nth[pc]};
+            assert_false(is_there()); /* while it is being made it is not there */
+        }
+        if (n % 16 == 0) {
+            assert_true(is_there() || !seen_it);
+            seen_it = is_there();
+        }
+    }
+    t.operations++;
+    t.steps += n;
+    if (file)
+        munmap((void *)(uintptr_t)file, AMX_SIZE_MIN);
+    struct control *ctl = proc_of(P)->shared;
+    ok(ctl->call.answer);
+    assert_true(changed > 100);
+    proc_kill(proc_of(P));
+    whole_or_nothing();
+    for (unsigned k = 0; k < 48; k++) {
+        const struct point *to = &at[rng_below(&t.rng, points)];
+        (void)unlink(sc.path);
+        told_to(P, &c);
+        assert_true(proc_run_to(proc_of(P), to->pc, to->nth));
+        kept += is_there();
+        proc_kill(proc_of(P));
+        t.kills++;
+        whole_or_nothing();
+    }
+    (void)unlink(sc.path);
+    note("create: %" PRIu64 " changes in %" PRIu64 " instructions, unseen; of 48 creators killed in it %" PRIu64
+         " left a segment, whole",
+         changed, n, kept);
+}
+
+/* Who removes the name is killed at each instruction but those of libc's own affairs. */
+static void removal(void **state)
+{
+    struct call c = {.verb = V_UNLINK};
+    uint64_t pc, n = 0;
+    bool gone = false;
+    (void)state;
+    scene_open(AMX_SIZE_MIN, 4096);
+    memcpy(c.path, sc.path, sizeof c.path);
+    told_to(SURVIVOR, &c);
+    while (proc_step(proc_of(SURVIVOR), &pc)) {
+        executed(pc);
+        assert_true(!gone || !is_there());
+        gone = !is_there();
+        n++;
+    }
+    t.operations++;
+    t.steps += n;
+    assert_true(gone);
+    judge_all(sc.look, 3); /* who is attached keeps it */
+    scene_close();
+}
+
+/* --- Gifts to one who dies ---------------------------------------------------------------------------------------- */
+
+/* P stops at each point of a gift; Q, who is to have it, is killed and recovered; then P goes on. */
+static void gifts(void **state)
+{
+    unsigned last = t.points, taken_back = 0;
+    (void)state;
+    for (unsigned i = 0; i < last; i++) {
+        const struct point *at = &t.point[i];
+        if (strcmp(at->op, "give to one who dies") != 0)
+            continue;
+        uint64_t pc;
+        uint32_t tag;
+        t.mode = STOP;
+        t.target.ordinal = UINT32_MAX;
+        scene_open(shape[0].size, shape[0].sector);
+        unsigned k = do_alloc(P, NULL, 64);
+        struct call c = {.verb = V_GIVE, .ref = sc.item[k].ref, .to = sc.id[Q]};
+        struct control *ctl = told_to(P, &c);
+        assert_true(proc_run_to(proc_of(P), at->pc, at->nth));
+        kill_q();
+        ok(enter(SURVIVOR, &tag));
+        may_be_partial(BID(SURVIVOR, .verb = V_RECOVER));
+        ok(BID(SURVIVOR, .verb = V_CLOSE));
+        while (proc_step(proc_of(P), &pc))
+            executed(pc);
+        int e = ctl->call.answer;
+        assert_true(e == AMX_OK || e == AMX_E_PEER_DEAD);
+        taken_back += e == AMX_E_PEER_DEAD;
+        if (e) { /* it is P's again, under the new reference */
+            sc.item[k].ref = ctl->call.out;
+            void *p;
+            ok(amx_ptr(sc.look, sc.item[k].ref, &p));
+        } else {
+            drop(k);
+        }
+        t.stops++;
+        t.kills++;
+        ok(enter(SURVIVOR, &tag));
+        ok(BID(SURVIVOR, .verb = V_RECOVER));
+        ok(BID(SURVIVOR, .verb = V_CLOSE));
+        judge_all(sc.look, 1);
+        all_leave(false);
+    }
+    t.mode = SWEEP;
+    note("gifts to one who dies: %u were taken back", taken_back);
+}
+
 /* --- Results ------------------------------------------------------------------------------------------------------- */
 
 static void read_sites(const char *path)
@@ -656,8 +833,8 @@ static void write_results(const char *path, int failures)
 
 int main(int argc, char **argv)
 {
-    static struct CMUnitTest tests[3 * TESTS];
-    static char name[3 * TESTS][64];
+    static struct CMUnitTest tests[3 * TESTS + 3];
+    static char name[3 * TESTS + 3][64];
     static const char *const of[] = {"", " in a torn segment", " with queues"};
     unsigned n = 0;
     if (argc < 6) {
@@ -684,6 +861,14 @@ int main(int argc, char **argv)
             tests[n] = (struct CMUnitTest){name[n], fn[phase], NULL, clean_up, (void *)(uintptr_t)i};
             n++;
         }
+    static const struct CMUnitTest more[] = {
+        cmocka_unit_test_teardown(creation, clean_up),
+        cmocka_unit_test_teardown(removal, clean_up),
+        cmocka_unit_test_teardown(gifts, clean_up),
+    };
+    for (unsigned i = 0; i < 3; i++)
+        if (argc <= 8 || strstr(more[i].name, argv[8]))
+            tests[n++] = more[i];
     int failures = _cmocka_run_group_tests("torture", tests, n, NULL, NULL);
     write_results(argv[3], failures);
     return failures != 0;

@@ -4,6 +4,8 @@
 
 #include "sector.h"
 
+#include <sched.h>
+
 enum { KIB = 1024, MANY = 200 };
 
 /* --- Roles ---------------------------------------------------------------------------------------------------------- */
@@ -81,6 +83,9 @@ static int role_recoverer(const char *name)
     return 0;
 }
 
+static int role_sharer(const char *name);
+static int role_heir(const char *name);
+
 static int role(int argc, char **argv)
 {
     int r = role_begin(argc, argv);
@@ -92,6 +97,10 @@ static int role(int argc, char **argv)
         return role_many(argv[2]);
     if (!strcmp(argv[1], "giver"))
         return role_giver(argv[2]);
+    if (!strcmp(argv[1], "heir"))
+        return role_heir(argv[2]);
+    if (!strcmp(argv[1], "sharer"))
+        return role_sharer(argv[2]);
     must(!strcmp(argv[1], "recoverer"));
     return role_recoverer(argv[2]);
 }
@@ -428,12 +437,131 @@ static void stopped_peer(void **state)
     finish(h);
 }
 
+/* --- Everybody is dead ----------------------------------------------------------------------------------------------- */
+
+static void make(char *name, size_t len, uint32_t peers, uint32_t handles)
+{
+    struct amx_options o = AMX_OPTIONS_INIT;
+    amx_t *h;
+    snprintf(name, len, "%s", test_name());
+    o.size = 256 * KIB;
+    o.peers = peers;
+    o.handles = handles;
+    ok(amx_create(name, &o, &h));
+    ok(amx_close(h));
+}
+
+static void nothing_lost(const char *name, unsigned kept)
+{
+    amx_t *h;
+    struct amx_stats s;
+    ok(amx_attach(name, NULL, &h));
+    ok(amx_recover(h, 0, NULL, NULL, NULL));
+    s = stats(h);
+    assert_int_equal(s.kept_blocks, 2 * kept);
+    assert_int_equal(s.published_blocks, 3 * kept); /* those too are nobody's now */
+    assert_int_equal(s.live_blocks, s.published_blocks);
+    assert_int_equal(s.cached_blocks + s.acked_blocks, 0);
+    finish(h);
+}
+
+static void all_peers_dead(void **state)
+{
+    char name[64];
+    amx_t *h;
+    struct child c[3];
+    (void)state;
+    make(name, sizeof name, 3, 8);
+    for (int i = 0; i < 3; i++) {
+        c[i] = start("holder", name);
+        step(&c[i]);
+    }
+    killed(&c[0]);
+    killed(&c[1]);
+    fails(AMX_E_FULL, amx_attach(name, NULL, &h)); /* one lives: he can recover, and nobody else need */
+    killed(&c[2]);
+    nothing_lost(name, 3);
+}
+
+static int role_sharer(const char *name)
+{
+    amx_t *h, *more;
+    must_ok(amx_attach(name, NULL, &h));
+    while (amx_share(h, &more) == AMX_OK)
+        (void)block(more, 500, 0);
+    must_ok(amx_root_set(h, 0, block(h, 20 * KIB, 0)));
+    report('s');
+    await();
+    return 0;
+}
+
+static void all_handles_dead(void **state)
+{
+    char name[64];
+    struct child c;
+    (void)state;
+    make(name, sizeof name, 8, 6);
+    c = start("sharer", name);
+    step(&c);
+    killed(&c);
+    nothing_lost(name, 0);
+}
+
+static int role_heir(const char *name)
+{
+    amx_t *h;
+    int e;
+    while ((e = amx_attach(name, NULL, &h)) == AMX_E_BUSY)
+        sched_yield();
+    must_ok(e);
+    report('a');
+    await();
+    must_ok(amx_close(h));
+    return 0;
+}
+
+/* Of several who come at once each gets in: one makes room for the others, or each for itself. */
+static void several_heirs(void **state)
+{
+    char name[64];
+    struct child c[4], heir[4];
+    (void)state;
+    make(name, sizeof name, 4, 4);
+    for (int turn = 0; turn < 10; turn++) {
+        for (int i = 0; i < 4; i++) {
+            c[i] = start("holder", name);
+            step(&c[i]);
+        }
+        for (int i = 0; i < 4; i++)
+            killed(&c[i]);
+        for (int i = 0; i < 3; i++)
+            heir[i] = start("heir", name);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(step(&heir[i]), 'a');
+        for (int i = 0; i < 3; i++) {
+            go_on(&heir[i]);
+            wait_ok(heir[i].pid);
+            forget(&heir[i]);
+        }
+        amx_t *h;
+        struct list l = {.n = 0};
+        ok(amx_attach(name, NULL, &h));
+        ok(amx_recover(h, 0, NULL, NULL, NULL));
+        ok(amx_walk(h, list_it, &l));
+        assert_int_equal(l.n, 3 * 4);
+        ok(amx_free_many(h, l.ref, l.n, NULL));
+        ok(amx_close(h));
+    }
+    nothing_lost(name, 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_of_two),     cmocka_unit_test(each_kind),      cmocka_unit_test(taken),
         cmocka_unit_test(gift_in_flight), cmocka_unit_test(recoverer_dies), cmocka_unit_test(by_hand_only),
-        cmocka_unit_test(in_part),        cmocka_unit_test(stopped_peer),
+        cmocka_unit_test(in_part),        cmocka_unit_test(all_peers_dead), cmocka_unit_test(all_handles_dead),
+        cmocka_unit_test(several_heirs),  cmocka_unit_test(stopped_peer),
     };
     if (argc > 1)
         return role(argc, argv);
