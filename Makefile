@@ -52,7 +52,7 @@ KINDS    ?= $(if $(HOOK),hook,unit process stress)
 TESTS    := $(patsubst %.c,$(O)/%,$(wildcard $(KINDS:%=tests/%/*_test.c)))
 FORMAT   := $(wildcard include/*.h src/*.[ch] tools/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
 
-.PHONY: all lib tool tests test quick workloads endurance copies demo install format format-check clean help
+.PHONY: all lib tool tests test quick workloads endurance copies torture mutants demo install format format-check clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -117,10 +117,11 @@ test:
 	$(SUB) tests CC=clang SAN=address HOOK=
 	$(SUB) tests CC=gcc SAN=thread HOOK= KINDS="unit stress"
 	$(SUB) tests CC=clang SAN=thread HOOK= KINDS="unit stress"
-	$(SUB) tests CC=gcc SAN= HOOK=1
+	$(SUB) tests $(TORTURE) CC=gcc SAN= HOOK=1
+	$(SUB) $(ACTOR) CC=cc SAN= HOOK=
 	@tests/run.sh BUILD=$(BUILD) tests/format.sh tests/layers.sh tests/origins.sh tests/readme.sh tests/install_test.sh \
 	    AMX=$(BUILD)/amx $(BUILD)/tests/unit $(BUILD)/tests/process $(BUILD)/tests/stress tests/tool \
-	    $(BUILD)/gcc-hook/tests/hook \
+	    $(BUILD)/gcc-hook/tests/hook tests/torture/short.sh \
 	    AMX_TEST_SCALE=$(SCALE_ASAN) AMX=$(BUILD)/gcc-asan/amx tests/tool \
 	    $(addprefix $(BUILD)/gcc-asan/tests/,unit process stress) \
 	    $(addprefix $(BUILD)/clang-asan/tests/,unit process stress) \
@@ -144,6 +145,20 @@ endurance: $(O)/tests/stress/endurance_test
 copies:
 	$(SUB) tests CC=$(CC) SAN= HOOK=1
 	@AMX_TEST_TIMEOUT=7200 tests/run.sh AMX_TEST_SCALE=1000 $(BUILD)/$(notdir $(firstword $(CC)))-hook/tests/hook
+
+# Each public call killed and stopped at each of its instructions that change the segment. Minutes.
+TORTURE = $(BUILD)/gcc-hook/tests/torture/torture
+ACTOR   = $(BUILD)/tests/torture/actor
+torture:
+	@tests/need.sh test
+	$(SUB) $(TORTURE) CC=gcc SAN= HOOK=1
+	$(SUB) $(ACTOR) CC=cc SAN= HOOK=
+	@tests/torture/run.sh $(dir $(TORTURE)) $(dir $(ACTOR))
+
+# Broken on purpose: the campaign must notice.
+mutants:
+	@tests/need.sh test
+	@tests/torture/mutants.sh $(BUILD)/mutants
 
 demo: tool
 	@$(O)/amx demo $(FILES)
@@ -187,6 +202,7 @@ help:
 	@echo 'workloads    10 million verified operations, with threads and with processes'
 	@echo 'endurance    600 seconds of the published endurance test'
 	@echo 'copies       the segment checked before every store of every operation'
+	@echo 'torture      each call killed and stopped at each instruction that changes the segment; mutants: it notices'
 	@echo 'bench        against mimalloc and Boost.Interprocess; fill: how much of a segment can be handed out'
 	@echo 'install      to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR'
 	@echo 'format       clang-format; format-check only looks'

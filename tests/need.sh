@@ -32,6 +32,8 @@ look() {
     need cmake command -v cmake
     need pkg-config command -v pkg-config
     need jq command -v jq
+    need binutils command -v objdump
+    need patch command -v patch
 }
 
 look

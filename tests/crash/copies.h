@@ -295,7 +295,7 @@ static inline void survive(int level, unsigned living)
         sc.ticket[2] = 1 + amxi_ld64_rlx(&((const struct amxi_head_body *)(const void *)g->image)->tickets);
     shots.level = level < DEPTH ? level : OFF;
     e = amx_attach_fd(g->fd, &o, &h); /* recovers too */
-    if (sc.full && e == AMX_E_FULL) {
+    if (sc.full && living && e == AMX_E_FULL) {
         sc.ticket[2] = 0;
         shots.level = OFF;
         return;
@@ -428,7 +428,7 @@ __attribute__((noinline)) static void store_of(int level, const void *site)
         return;
     }
     shots.sites += seen(NULL, site, 0) == 1;
-    shots.cuts++;
+    shots.cuts += shots.each_cut;
     bool chosen = n == 1 || (power && everything());
     if (!chosen && !shots.each_cut)
         return;

@@ -614,6 +614,26 @@ static inline void play_processes(struct rng *r)
     judge_all(sc.look, 0);
 }
 
+/* Nobody is left who could recover, and no handle: who comes takes over from one of the dead. */
+static inline void play_all_dead(struct rng *r)
+{
+    (void)r;
+    furnish();
+    for (unsigned i = HANDLES; i < sc.g.handles; i++)
+        ok(ASK(P, NULL, .verb = V_SHARE, .slot = MORE + i - HANDLES));
+    kill_q();
+    kill_one(P);
+    stake_of(0);
+    stake_of(1);
+    sc.full = true;
+    enter_q("attach, everybody dead");
+    sc.full = false;
+    bereave(0);
+    bereave(1);
+    if (!sc.helped)
+        judge_all(sc.look, 2);
+}
+
 /* --- Damage ------------------------------------------------------------------------------------------------------- */
 
 /* Allocates until nothing is left, so that every list is looked at, and frees it again. */

@@ -51,10 +51,15 @@ static struct {
 } sc;
 
 /* The harness: lets `who` do it, armed if op is given, and answers as the call did; STRANGER is a new process, which
- * becomes Q's when it has attached. Ends Q's process without a further instruction of it. */
+ * becomes Q's when it has attached. Ends a process without a further instruction of it. */
 static inline int act(int who, const char *op, struct call *c);
-static inline void kill_q(void);
+static inline void kill_one(int who);
 #define ASK(who, op, ...) act((who), (op), CALL(__VA_ARGS__))
+
+static inline void kill_q(void)
+{
+    kill_one(Q);
+}
 
 /* --- Beginning and end ---------------------------------------------------------------------------------------- */
 

@@ -91,7 +91,7 @@ static void creation(void **state)
 
 PLAY(large_blocks, play_large, play_tail, play_scarce)
 PLAY(owners, play_owners, play_give_to_dying)
-PLAY(processes, play_processes, play_full_tables)
+PLAY(processes, play_processes, play_full_tables, play_all_dead)
 
 int main(void)
 {

@@ -22,17 +22,17 @@ static inline int act(int who, const char *op, struct call *c)
 }
 
 /* No store into the segment, but nothing left of the process. */
-static inline void kill_q(void)
+static inline void kill_one(int who)
 {
-    struct amxi_seg *s = hand[Q]->seg;
+    struct amxi_seg *s = hand[who]->seg;
     amxi_peer_unlock(s);
     amxi_forks_remove(s);
     amxi_handles_drop(s);
     s->open = NULL;
     amxi_seg_drop(s);
-    hand[Q] = NULL;
-    sc.here[Q] = false;
-    sc.ticket[1] = 0;
+    hand[who] = NULL;
+    sc.here[who] = false;
+    sc.ticket[peer_of[who]] = 0;
 }
 
 #endif

@@ -16,7 +16,7 @@
  *
  *   torture ACTOR SITES RESULTS WORKER WORKERS [PERMILLE [KILLS]]
  * SITES: where ACTOR's shared stores are (sites.sh); this worker's share of the calls is WORKER of WORKERS. PERMILLE of
- * the points are taken (1000), and KILLS of those killed at all (2100). RESULTS gets the counts, the sites that were hit,
+ * the points are taken (1000), thrice as many in a segment that was empty, and KILLS of those killed at all (2100). RESULTS gets the counts, the sites that were hit,
  * and the most instructions that each call of the script took.
  */
 #include "control.h"
@@ -100,9 +100,10 @@ static void kill_at_point(void)
     }
 }
 
+/* A recovery costs most where there is most to recover, so of those points fewer are taken. */
 static bool chosen(void)
 {
-    return rng_below(&t.rng, 1000) < t.permille;
+    return rng_below(&t.rng, 1000) < (sc.empty ? 3 * t.permille : t.permille);
 }
 
 static void point(uint64_t pc, const char *op)
@@ -185,10 +186,13 @@ static int enter(int who, uint32_t *tag)
     return e;
 }
 
-/* Every handle is somebody's who may be alive: one more cannot come. */
+/* Every handle is somebody's who may be alive, or the one who is stopped was about to take over from the dead: another
+ * cannot come. */
 static bool no_room(int e)
 {
     bool full = e == AMX_E_FULL;
+    if (e == AMX_E_BUSY && sc.full && !sc.here[P])
+        return true;
     for (uint32_t i = 0; i < sc.g.handles; i++)
         full &= AMXI_H_STATUS(amxi_ld64_acq(&amxi_handle(&sc.seg, i)->word)) != AMXI_H_FREE;
     return full;
@@ -503,11 +507,11 @@ static inline int act(int who, const char *op, struct call *c)
     return c->answer;
 }
 
-static inline void kill_q(void)
+static inline void kill_one(int who)
 {
-    proc_kill(&t.proc[1]);
-    sc.here[Q] = false;
-    sc.ticket[1] = 0;
+    proc_kill(proc_of(who));
+    sc.here[who] = false;
+    sc.ticket[peer_of[who]] = 0;
 }
 
 /* --- Tests --------------------------------------------------------------------------------------------------------- */
@@ -542,6 +546,7 @@ static const struct {
     {"owners", play_owners},
     {"processes", play_processes},
     {"full tables", play_full_tables},
+    {"everybody dead", play_all_dead},
     {"damage", play_damage},
     {"any calls", play_any},
     {"generations", play_generations},
