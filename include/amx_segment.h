@@ -23,8 +23,7 @@ enum {
     AMX_F_REMOVE_LAST = 1u << 1, /**< create: the last peer that closes removes the name */
     AMX_F_SPARSE = 1u << 2,      /**< create: reserve no pages. Saves memory, but if the file system fills up, any
                                       access to the segment may end in SIGBUS */
-    AMX_F_NO_RECOVER = 1u << 3, /**< create, attach: only amx_recover takes back what the dead held; else attach does, a
-                                      share and an allocation that find too little do. Of this attachment alone */
+    AMX_F_NO_RECOVER = 1u << 3,  /**< create, attach: nothing but amx_recover recovers; of this attachment alone */
     AMX_F_ALL_ = (1u << 4) - 1
 };
 
@@ -199,6 +198,7 @@ enum amx_kept_how {
     AMX_KEPT_STATE = 0, /**< the dead one's, in a state from AMX_STATE_KEPT on: its work may have to be redone */
     AMX_KEPT_PUBLISHED =
         1,             /**< nobody's, in a sector that the dead one used; a block does not remember who published it */
+    AMX_KEPT_WORD = 3, /**< the dead one\'s word of an object (amx_object.h), in a kept state: nobody\'s now */
     AMX_KEPT_GIVEN = 2 /**< the dead one's last gift: the receiver's, who may not have been told its reference */
 };
 enum { AMX_KEPT_TAKE = 1 }; /**< a call-back's answer to AMX_KEPT_STATE: the block stays mine */
@@ -207,10 +207,12 @@ struct amx_kept {
     enum amx_kept_how how;
     uint32_t state;
     amx_ref ref;
-    uint64_t bytes; /**< with header */
-    amx_id from;    /**< the dead handle; 0: not known */
-    amx_id owner;   /**< at this moment: yours (STATE), nobody (PUBLISHED), the receiver (GIVEN) */
-    uint32_t last;  /**< 1: what the dead one published or gave last. It may have told nobody */
+    uint64_t bytes;  /**< with header */
+    amx_id from;     /**< the dead handle; 0: not known */
+    amx_id owner;    /**< at this moment: yours (STATE), nobody (PUBLISHED), the receiver (GIVEN) */
+    uint32_t last;   /**< 1: what the dead one published or gave last. It may have told nobody */
+    uint32_t object; /**< AMX_KEPT_WORD: entry of the object whose block is ref; else UINT32_MAX */
+    uint32_t slot;   /**< and which of its words */
 };
 typedef int amx_kept_fn(const struct amx_kept *k, void *ctx);
 
@@ -223,6 +225,7 @@ struct amx_recovery {
     uint64_t kept_bytes;
     uint64_t published_blocks; /**< nobody's blocks in the sectors that the dead had used */
     uint64_t published_bytes;
+    uint64_t words;           /**< of registered objects, that were the dead one\'s */
     uint64_t given_blocks;    /**< last gifts that are their receivers' */
     uint32_t handles;         /**< of the dead, that there were */
     uint32_t sectors_rebuilt; /**< the dead were inside */

@@ -18,7 +18,9 @@
  *   hint, busy, quarantine: notes
  * All loads acquire, as in walk.c: what is judged was read between two looks at the sector's word.
  */
+#include "amx_object.h"
 #include "look.h"
+#include "object.h"
 #include "peer.h"
 #include "sector.h"
 
@@ -178,10 +180,27 @@ static void check_handle(struct check *c, uint32_t i)
         CORRUPT("handle", at, "handle %u belongs to peer %u, which is nobody", i, peer);
 }
 
+static void check_object(struct check *c, uint32_t i)
+{
+    struct amxi_object o;
+    uint64_t w = amxi_ld64_acq(&amxi_object(c->s, i)->word);
+    uint64_t at = offsetof(struct amxi_head_body, object) + (uint64_t)i * sizeof(struct amxi_object_body);
+    uint32_t status = AMXI_O_STATUS(w), tag = AMXI_O_TAG(w);
+    bool midway = status == AMXI_O_MAKING || status == AMXI_O_GOING;
+    if (status > AMXI_O_GOING || tag > c->s->g.handles || midway != (tag != 0))
+        CORRUPT("object", at, "object %u: status %u, handle %u", i, status, tag);
+    else if (midway && AMXI_H_STATUS(amxi_ld64_acq(&amxi_handle(c->s, tag - 1)->word)) >= AMXI_H_DEAD)
+        UNDONE("object", at, "object %u: handle %u died while it added or removed it", i, tag);
+    else if (status == AMXI_O_LIVE && !amxi_object_read(c->s, i, &o))
+        NOTE("object", at, "object %u is registered, but its block is gone or does not hold it", i);
+}
+
 static void check_tables(struct check *c)
 {
     c->sector = UINT32_MAX;
     check_head(c);
+    for (uint32_t i = 0; i < AMX_OBJECTS && !c->stop; i++)
+        check_object(c, i);
     for (uint32_t i = 0; i < c->s->g.peers && !c->stop; i++) {
         check_peer(c, i);
         settle(c);

@@ -22,6 +22,7 @@ int amxi_refuse(const amx_t *h)
 /* From `w` on: cleared only when the entry is ours, a slow contender's late zero would erase the winner's guard. */
 static bool entry_open(struct amxi_seg *s, uint32_t i, uint64_t w, uint64_t epoch)
 {
+    bool inherits = AMXI_H_STATUS(w) != AMXI_H_FREE; /* then what carries the tag is still to be looked for */
     struct amxi_handle_body *b = amxi_handle(s, i);
     if (!amxi_cas64_sc(&b->word, &w, AMXI_H_WORD(AMXI_H_OPENING, s->peer, epoch)))
         return false;
@@ -32,6 +33,8 @@ static bool entry_open(struct amxi_seg *s, uint32_t i, uint64_t w, uint64_t epoc
     amxi_st64_rlx(&b->handed, 0);
     amxi_st32_rlx(&b->purging, 0);
     amxi_st32_rlx(&b->giving, 0);
+    if (!inherits)
+        amxi_st32_rlx(&b->objects, 0);
     amxi_a32 *high = &amxi_head(s)->handles_high;
     uint32_t old = amxi_ld32_rlx(high);
     while (old < i + 1 && !amxi_cas32_rlx(high, &old, i + 1))

@@ -34,7 +34,8 @@
  * 112 geometry ... | 160 region directory | 448 reserved                                  } constants
  * 512 tickets                                                                             } everybody who attaches
  * 576 wait, pressure, handles high                                                        } read by all, rarely written
- * 640 roots[16]                                                                           } everybody
+ * 640 roots[16] | 768 reserved                                                           } everybody
+ * 1024 objects[32]                                                                       } who adds and removes, recoverers
  */
 enum amxi_region {
     AMXI_R_HEAD = 1,
@@ -57,6 +58,29 @@ struct amxi_region_body { /* constant */
     uint64_t offset;      /* bytes, from the start of the segment */
     uint64_t size;        /* bytes, laid out for max_size */
 };
+
+/* A registered object: words of the lifecycle in a published block, which recovery frees as it frees blocks.
+ *   0 word {status 4, tag 12, epoch 48} | 8 ref | 16 first | 24 kind, stride | 32 count, to | 40 pairs[4] | 56 reserved
+ * word: FREE -> MAKING(tag) by cas, -> LIVE by its maker's store, -> GOING(tag) -> FREE by cas; MAKING and GOING of the dead
+ * -> FREE by recoverers. The rest: who has it MAKING.
+ */
+enum amxi_object_status { AMXI_O_FREE = 0, AMXI_O_MAKING = 1, AMXI_O_LIVE = 2, AMXI_O_GOING = 3 };
+struct amxi_object_body {
+    alignas(64) amxi_a64 word;
+    amxi_a64 ref;
+    amxi_a64 first;
+    amxi_a32 kind;
+    amxi_a32 stride;
+    amxi_a32 count;
+    amxi_a32 to;      /* state of a dead one's word 16 | number of pairs 16 */
+    amxi_a32 pair[4]; /* from 16 | into 16 */
+    uint8_t reserved[8];
+};
+static_assert(sizeof(struct amxi_object_body) == 64, "one line");
+#define AMXI_O_STATUS(w)      ((uint32_t)((w)&0xf))
+#define AMXI_O_TAG(w)         ((uint32_t)((w) >> 4 & 0xfff))
+#define AMXI_O_EPOCH(w)       ((w) >> 16)
+#define AMXI_O_WORD(st, t, e) ((uint64_t)(st) | (uint64_t)(t) << 4 | (uint64_t)(e) << 16)
 
 struct amxi_head_body {
     /* Constants: written before the segment is visible, never again. Plain fields: nobody races. */
@@ -97,6 +121,9 @@ struct amxi_head_body {
     uint8_t reserved3[52];
 
     alignas(64) amxi_a64 roots[16]; /* amx_ref; everybody */
+    uint8_t reserved4[256];
+
+    struct amxi_object_body object[32]; /* registered objects */
 };
 static_assert(sizeof(struct amxi_region_body) == 24, "directory entry");
 static_assert(offsetof(struct amxi_head_body, sector_log2) == 112, "geometry");
@@ -105,7 +132,8 @@ static_assert(offsetof(struct amxi_head_body, region) == 160, "directory");
 static_assert(offsetof(struct amxi_head_body, tickets) == 512, "constants fill 512 bytes");
 static_assert(offsetof(struct amxi_head_body, wait) == 576, "own line");
 static_assert(offsetof(struct amxi_head_body, roots) == 640, "own lines");
-static_assert(sizeof(struct amxi_head_body) == 768, "head");
+static_assert(offsetof(struct amxi_head_body, object) == 1024, "own lines");
+static_assert(sizeof(struct amxi_head_body) == 3072, "head");
 
 /* --- Peers: one line per attached process --------------------------------------------------------------------- *
  *   0 word {status 8, ticket 56} | 8 pid word {pid 32, low half of the ticket 32} | 16 pid namespace | 24 start time
@@ -132,7 +160,7 @@ static_assert(sizeof(struct amxi_peer_body) == 64, "one line");
 #define AMXI_LOCK_TICKET      (INT64_C(1) << 57) /* + ticket (mod 2^56) */
 
 /* --- Handles: two lines per handle, and its guards ------------------------------------------------------------ *
- * line 0: 0 word {status 4, peer 8, epoch 52} | 8 purging, giving | 16 reserved
+ * line 0: 0 word {status 4, peer 8, epoch 52} | 8 purging, giving | 16 objects | 20 reserved
  * line 1: 64 counters[7] | 120 handed: written by the tenant only
  * word: FREE -> OPENING (cas, epoch + 1) -> OPEN <-> CLOSED by the tenant's process; OPENING, OPEN, CLOSED -> DEAD by a
  * recoverer or the leaving process; DEAD -> QUIET -> FREE by recoverers. Never back.
@@ -159,7 +187,8 @@ struct amxi_handle_body {
     alignas(64) amxi_a64 word;
     amxi_a32 purging; /* how many of the tenant's threads use a list of dead handles (sc: recycling waits for it) */
     amxi_a32 giving;  /* entry + 1 of the handle that it is giving to (sc: that entry is not recycled meanwhile) */
-    uint8_t reserved[48];
+    amxi_a32 objects; /* bit i: the tenant may own words of object i. Set by the tenant, cleared by recoverers */
+    uint8_t reserved[44];
     alignas(64) amxi_a64 counter[AMXI_C_COUNT_];
     amxi_a64 handed; /* amx_ref that the tenant published or gave last, noted before it did; recovery: 0 */
 };

@@ -4,7 +4,9 @@
  * tags, recycle the tags. Any process, at any time, several at once; each step is a cas from a state that it destroys
  * or a recomputation from the chain, so a recoverer may die as well and the next one redoes it.
  */
+#include "amx_object.h"
 #include "extent.h"
+#include "object.h"
 #include "peer.h"
 
 #define SLICE      4096u /* blocks that a purge looks at before it lets others into the sector */
@@ -123,9 +125,15 @@ static void tell(struct dead *d, const struct amxi_seg *s, const struct found *f
 {
     amx_ref ref = ref_of(s, f->unit, f->w);
     uint32_t by = handed_by(s, d, ref);
-    struct amx_kept k = {
-        sizeof k, how, AMXI_W0_STATE(f->w), ref, f->bytes, id_of(s, from ? from : by), id_of(s, AMXI_W0_OWNER(f->w)),
-        by != 0};
+    struct amx_kept k = {.struct_size = sizeof k,
+                         .how = how,
+                         .state = AMXI_W0_STATE(f->w),
+                         .ref = ref,
+                         .bytes = f->bytes,
+                         .from = id_of(s, from ? from : by),
+                         .owner = id_of(s, AMXI_W0_OWNER(f->w)),
+                         .last = by != 0,
+                         .object = UINT32_MAX};
     int e = d->fn(&k, d->ctx);
     if (e < 0)
         d->stop = e;
@@ -428,7 +436,7 @@ static bool given_to(const struct amxi_seg *s, uint32_t tag)
 }
 
 /* CLOSED too: so is the entry of one that retires. */
-static bool list_in_use(const struct amxi_seg *s)
+bool amxi_lists_in_use(const struct amxi_seg *s)
 {
     for (uint32_t i = 0; i < s->g.handles; i++) {
         uint32_t st = AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(s, i)->word));
@@ -447,10 +455,13 @@ static bool recycle(const struct amxi_seg *s)
         uint64_t w = amxi_ld64_sc(word);
         uint32_t p = AMXI_H_PEER(w);
         uint64_t e = AMXI_H_EPOCH(w);
+        if (AMXI_H_STATUS(w) == AMXI_H_DEAD)
+            amxi_object_settle(s, i + 1, amxi_lists_in_use(s));
         if (AMXI_H_STATUS(w) == AMXI_H_DEAD && !touches_any(s, i) && !holds_any(s, i + 1) && !given_to(s, i + 1) &&
+            !amxi_ld32_sc(&amxi_handle(s, i)->objects) && !amxi_object_busy(s, i + 1) &&
             amxi_cas64_sc(word, &w, AMXI_H_WORD(AMXI_H_QUIET, p, e)))
             w = AMXI_H_WORD(AMXI_H_QUIET, p, e);
-        if (AMXI_H_STATUS(w) == AMXI_H_QUIET && !list_in_use(s))
+        if (AMXI_H_STATUS(w) == AMXI_H_QUIET && !amxi_lists_in_use(s))
             (void)amxi_cas64_sc(word, &w, AMXI_H_WORD(AMXI_H_FREE, 0, e));
         uint32_t st = AMXI_H_STATUS(amxi_ld64_sc(word));
         all &= st != AMXI_H_DEAD && st != AMXI_H_QUIET;
@@ -482,6 +493,57 @@ static void snapshot(const struct amxi_seg *s, struct dead *d, uint32_t peer)
     d->sum.handles = d->n;
 }
 
+/* The words of the dead in an object. Its entry is read after `purging` was set, so the block stays while we are here:
+ * docs/design.md, "Objects". */
+static void purge_object(amx_t *h, uint32_t i, struct dead *d)
+{
+    struct amxi_object o;
+    if (!amxi_object_read(h->seg, i, &o))
+        return; /* none, or its block is not what it was: nothing in there can be theirs */
+    for (uint32_t k = 0; k < o.count; k++) {
+        amxi_a64 *word = amxi_object_word(&o, k);
+        uint64_t w = amxi_ld64_acq(word), to = 0; /* pairs with the exchange that made it the dead one's */
+        bool kept = false, won = false;
+        while (!won && is_dead(d, AMXI_W0_OWNER(w))) { /* as in claim_dead */
+            uint32_t state = AMXI_W0_STATE(w);
+            kept = state >= AMX_STATE_KEPT;
+            to = AMXI_W0(kept ? state : amxi_object_after(&o, state), 0, AMXI_W0_GEN(w));
+            won = amxi_cas64_ar(word, &w, to);
+        }
+        if (!won)
+            continue;
+        d->sum.words++;
+        if (!kept || !d->fn || d->stop)
+            continue;
+        struct amx_kept told = {.struct_size = sizeof told,
+                                .how = AMX_KEPT_WORD,
+                                .state = AMXI_W0_STATE(to),
+                                .ref = o.ref,
+                                .from = id_of(h->seg, AMXI_W0_OWNER(w)),
+                                .object = i,
+                                .slot = k};
+        int e = d->fn(&told, d->ctx);
+        if (e < 0)
+            d->stop = e;
+    }
+}
+
+static void purge_objects(amx_t *h, struct dead *d)
+{
+    const struct amxi_seg *s = h->seg;
+    for (uint32_t i = 0; i < AMX_OBJECTS; i++) {
+        bool touched = false;
+        for (uint32_t t = 0; t < s->g.handles; t++)
+            touched |= is_dead(d, t + 1) && amxi_ld32_sc(&amxi_handle(s, t)->objects) >> i & 1;
+        if (!touched)
+            continue;
+        purge_object(h, i, d);
+        for (uint32_t t = 0; t < s->g.handles; t++)
+            if (is_dead(d, t + 1))
+                (void)amxi_and32_sc(&amxi_handle(s, t)->objects, ~(1u << i));
+    }
+}
+
 static void purge_all(amx_t *h, struct dead *d)
 {
     const struct amxi_seg *s = h->seg;
@@ -491,6 +553,7 @@ static void purge_all(amx_t *h, struct dead *d)
         if (touched_by_dead(s, d, i) && (d->stop || !purge_sector(h, i, d)))
             d->sum.sectors_left++; /* the touched bit stays, recycle sees it */
     tell_gifts(h, d);
+    purge_objects(h, d);
     if (d->sum.blocks || d->sum.sectors_rebuilt)
         amxi_wake(h);
 }

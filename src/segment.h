@@ -61,6 +61,10 @@ static inline struct amxi_head_body *amxi_head(const struct amxi_seg *s)
 {
     return (struct amxi_head_body *)(void *)s->base;
 }
+static inline struct amxi_object_body *amxi_object(const struct amxi_seg *s, uint32_t i)
+{
+    return &amxi_head(s)->object[i];
+}
 static inline struct amxi_peer_body *amxi_peer(const struct amxi_seg *s, uint32_t i)
 {
     return amxi_at(s, AMXI_R_PEERS, i);

@@ -45,7 +45,7 @@ static void head(void **state)
     AT(amxi_head_body, pressure, 580, 4);
     AT(amxi_head_body, handles_high, 584, 4);
     AT(amxi_head_body, roots, 640, 128);
-    assert_int_equal(sizeof(struct amxi_head_body), 768);
+    assert_int_equal(sizeof(struct amxi_head_body), 3072);
     AT(amxi_region_body, kind, 0, 4);
     AT(amxi_region_body, stride, 4, 4);
     AT(amxi_region_body, offset, 8, 8);
@@ -57,6 +57,17 @@ static void tables(void **state)
 {
     (void)state;
     AT(amxi_peer_body, word, 0, 8);
+    AT(amxi_head_body, object, 1024, 2048);
+    AT(amxi_object_body, word, 0, 8);
+    AT(amxi_object_body, ref, 8, 8);
+    AT(amxi_object_body, first, 16, 8);
+    AT(amxi_object_body, kind, 24, 4);
+    AT(amxi_object_body, stride, 28, 4);
+    AT(amxi_object_body, count, 32, 4);
+    AT(amxi_object_body, to, 36, 4);
+    AT(amxi_object_body, pair, 40, 16);
+    assert_int_equal(sizeof(struct amxi_object_body), 64);
+
     AT(amxi_peer_body, pid, 8, 8);
     AT(amxi_peer_body, pid_ns, 16, 8);
     AT(amxi_peer_body, start_time, 24, 8);
@@ -68,6 +79,7 @@ static void tables(void **state)
     AT(amxi_handle_body, word, 0, 8);
     AT(amxi_handle_body, purging, 8, 4);
     AT(amxi_handle_body, giving, 12, 4);
+    AT(amxi_handle_body, objects, 16, 4);
     AT(amxi_handle_body, counter, 64, 56);
     AT(amxi_handle_body, handed, 120, 8);
     assert_int_equal(sizeof(struct amxi_handle_body), 128);
@@ -154,7 +166,7 @@ struct expected {
 /* clang-format off */
 static const struct expected layouts[] = {
     {UINT64_C(64) << 10, 12, 13, 16, 16, 8, 47, 1,
-     {{1, 768, 0, 768},
+     {{1, 3072, 0, 3072},
       {2, 64, 4096, 1024},
       {3, 128, 5120, 2048},
       {4, 8, 7168, 1024},
@@ -165,7 +177,7 @@ static const struct expected layouts[] = {
       {9, 1, 12224, 26},
       {10, 4096, 12288, 53248}}},
     {UINT64_C(1) << 20, 13, 119, 32, 32, 8, 55, 2,
-     {{1, 768, 0, 768},
+     {{1, 3072, 0, 3072},
       {2, 64, 4096, 2048},
       {3, 128, 6144, 4096},
       {4, 8, 10240, 2048},
@@ -176,7 +188,7 @@ static const struct expected layouts[] = {
       {9, 1, 66112, 238},
       {10, 8192, 69632, 974848}}},
     {UINT64_C(50) << 20, 18, 197, 255, 256, 8, 95, 4,
-     {{1, 768, 0, 768},
+     {{1, 3072, 0, 3072},
       {2, 64, 4096, 16320},
       {3, 128, 20416, 32768},
       {4, 8, 53184, 16384},
@@ -187,7 +199,7 @@ static const struct expected layouts[] = {
       {9, 1, 582144, 394},
       {10, 262144, 585728, 51642368}}},
     {UINT64_C(1) << 30, 23, 126, 255, 256, 8, 135, 2,
-     {{1, 768, 0, 768},
+     {{1, 3072, 0, 3072},
       {2, 64, 4096, 16320},
       {3, 128, 20416, 32768},
       {4, 8, 53184, 16384},
@@ -198,7 +210,7 @@ static const struct expected layouts[] = {
       {9, 1, 8419968, 252},
       {10, 8388608, 8421376, 1056964608}}},
     {UINT64_C(64) << 30, 23, 8127, 255, 256, 8, 135, 127,
-     {{1, 768, 0, 768},
+     {{1, 3072, 0, 3072},
       {2, 64, 4096, 16320},
       {3, 128, 20416, 32768},
       {4, 8, 53184, 16384},
@@ -258,7 +270,7 @@ static bool reads_back(const struct amxi_geometry *g)
 {
     static union {
         struct amxi_head_body head;
-        uint8_t bytes[768];
+        uint8_t bytes[3072];
     } page;
     struct amxi_geometry back;
     bool ro_only = true;
@@ -352,7 +364,7 @@ static void head_bytes(void **state)
     (void)state;
     assert_int_equal(crc_by_table((const uint8_t *)"123456789", 9), 0xcbf43926);
     fresh();
-    assert_memory_equal(image.bytes, "amx_seG1\2\0\0\0\4\3\2\1\x40\0\0\0\0\3\0\0", 24);
+    assert_memory_equal(image.bytes, "amx_seG1\2\0\0\0\4\3\2\1\x40\0\0\0\0\xc\0\0", 24);
     uint32_t crc = image.head.crc;
     seal(&image);
     assert_int_equal(image.head.crc, crc);
