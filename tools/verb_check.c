@@ -141,8 +141,7 @@ static int conclude(struct report *r, const char *name, bool image, int err, con
                          "%s: damaged\n  next: keep a copy of the file, end its users, remove it with 'amx rm'", name);
     if (c->undone)
         return tool_fail(TOOL_UNHEALTHY, "check",
-                         "%s: a process died in the middle of its work\n  next: recovery repairs this (amx_recover in "
-                         "any process that is attached)",
+                         "%s: a process died in the middle of its work\n  next: recovery repairs this: amx recover",
                          name);
     return TOOL_OK;
 }

@@ -45,7 +45,7 @@ complains "2: help for no verb" 2 "$AMX" help nothing
 verdict "none of them left a file" $? "$(ls "$AMX_DIR")"
 
 # 3: no such
-for v in ps info stat check blocks rm gc; do
+for v in ps info stat check blocks recover rm gc; do
     complains "3: $v" 3 "$AMX" $v nothing
 done
 complains "3: check --image" 3 "$AMX" check --image "$T/nothing"
@@ -90,7 +90,7 @@ without=()
 [ "$(id -u)" != 0 ] || without=(setpriv --bounding-set -dac_override,-dac_read_search)
 chmod 000 "$file"
 if "${without[@]}" true 2>/dev/null && ! "${without[@]}" cat "$file" >/dev/null 2>&1; then
-    for v in ps info stat check blocks rm gc; do
+    for v in ps info stat check blocks recover rm gc; do
         complains "5: $v" 5 "${without[@]}" "$AMX" $v there
     done
     complains "5: check --image" 5 "${without[@]}" "$AMX" check --image "$file"
@@ -130,7 +130,7 @@ cp "$file" "$AMX_DIR/amx.later"
 printf '\377' | dd of="$AMX_DIR/amx.later" bs=1 seek=8 conv=notrunc status=none # the layout version
 cp "$file" "$AMX_DIR/amx.short"
 truncate -s 512K "$AMX_DIR/amx.short"
-for v in ps info stat blocks check rm gc; do
+for v in ps info stat blocks check recover rm gc; do
     for f in text empty later; do
         expect "7: $v $f" 7 "$AMX" $v $f
         says "7: $v $f: the next step" '^  next: ' "$T/err"

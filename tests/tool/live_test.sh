@@ -114,4 +114,35 @@ left=
 for p in "${all[@]}"; do [ ! -e "/proc/$p" ] || left+="$p "; done
 [ -z "$left" ]
 verdict "no process is left" $? "$left"
+
+# another demo: one of its processes dies, the others are stopped, perhaps in the middle of something
+start_demo
+mapfile -t all < <(pids)
+wards+=("${all[@]}")
+kill -STOP "$demo" "${all[@]}"
+for p in "${all[@]}"; do
+    until grep -q '^State:.*T' "/proc/$p/status"; do :; done
+done
+victim=$("$AMX" ps "$live" --json | jq -r '[.processes[] | select(.name | startswith("demo counter"))] | max_by(.blocks).pid')
+expect "recover: the living stay" 1 "$AMX" recover "$live" --pid "$victim"
+says "recover: and it says so" 'is alive' "$T/err"
+expect "recover: nobody is dead" 0 "$AMX" recover "$live" --dry-run
+says "recover: and it says so" 'nobody is dead'
+kill -KILL "$victim"
+until "$AMX" ps "$live" --json | jq -e ".processes[] | select(.pid == $victim) | .state == \"dead\"" >/dev/null; do :; done
+cp "$AMX_DIR/amx.$live" "$T/before"
+expect "recover --dry-run" 0 "$AMX" recover "$live" --dry-run --json
+cp "$T/out" "$T/dead.json"
+json "recover: who is dead, and what he holds" ".dry_run and (.dead | length) == 1 and .dead[0].pid == $victim and .dead[0].blocks > 0"
+cmp -s "$AMX_DIR/amx.$live" "$T/before"
+verdict "recover --dry-run changes nothing" $?
+"$AMX" recover "$live" --json >"$T/out" 2>"$T/err"
+rc=$?
+[ $rc = 0 ] || [ $rc = 4 ]
+verdict "recover" $? "exit code $rc" "$(cat "$T/err")"
+json "recover: what was freed or kept" '(.blocks > 0) == (.bytes > 0) and (.kept | length) >= .kept_blocks and .blocks + .kept_blocks + .sectors_left > 0'
+[ $rc = 4 ] || json "recover: all that he held" ".blocks + .kept_blocks == $(jq '.dead[0].blocks' "$T/dead.json")"
+[ $rc = 0 ] || json "recover: what is left, and why" '.sectors_left + .handles_left > 0'
+expect "recover --pid of nobody" 1 "$AMX" recover "$live" --pid 2147483647
+
 exit $failed
