@@ -612,13 +612,13 @@ static bool describe(const struct amxi_seg *s, uint32_t i, struct amx_peer *out)
     uint64_t pid = amxi_ld64_acq(&p->pid); /* pairs with the release in amxi_peer_enter: the fields are its tenant's */
     if (pid >> 32 == (uint32_t)out->ticket) {
         out->pid = (uint32_t)pid;
-        out->pid_ns = amxi_ld64_rlx(&p->pid_ns);
+        out->pid_ns = (uint32_t)amxi_ld64_rlx(&p->pid_ns); /* without the boot id's half */
         out->start_time = amxi_ld64_rlx(&p->start_time);
         copy_name(p, out->name);
     }
     out->handles = handles_used(s, i);
     out->alive = AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && !amxi_peer_dead(s, i, out->ticket);
-    const struct amxi_os_proc who = {out->pid, out->pid_ns, out->start_time};
+    const struct amxi_os_proc who = {.pid = out->pid, .pid_ns = out->pid_ns, .start_time = out->start_time};
     out->stopped = out->alive && out->pid && amxi_os_stopped(&who);
     return AMXI_PEER_TICKET(amxi_ld64_acq(&p->word)) == out->ticket;
 }

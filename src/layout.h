@@ -136,7 +136,7 @@ static_assert(offsetof(struct amxi_head_body, object) == 1024, "own lines");
 static_assert(sizeof(struct amxi_head_body) == 3072, "head");
 
 /* --- Peers: one line per attached process --------------------------------------------------------------------- *
- *   0 word {status 8, ticket 56} | 8 pid word {pid 32, low half of the ticket 32} | 16 pid namespace | 24 start time
+ *   0 word {status 8, ticket 56} | 8 pid word {pid 32, low half of the ticket 32} | 16 pid namespace 32, boot id 32 | 24 start time
  *  32 map base | 40 name[16] | 56 attached at
  * word: FREE -> LIVE by the tenant (cas), LIVE -> DEAD by a recoverer or the leaving tenant (cas), DEAD -> FREE by a
  * recoverer (cas). The rest: the tenant, after it has LIVE. The kernel's side of it is an open-file-description lock on

@@ -38,7 +38,8 @@ int amxi_os_lock_test(int fd, int64_t byte, bool *locked); /* by another descrip
 /* processes */
 struct amxi_os_proc {
     uint32_t pid;
-    uint64_t pid_ns;     /* inode of the namespace */
+    uint32_t boot;       /* first 32 bits of the boot id; 0: unknown */
+    uint64_t pid_ns;     /* inode of the namespace: 32 bits */
     uint64_t start_time; /* clock ticks since boot */
 };
 int amxi_os_self(struct amxi_os_proc *out);

@@ -341,7 +341,10 @@ int amxi_os_self(struct amxi_os_proc *out)
 {
     uint32_t shown;
     char state;
+    uint8_t boot[16] = {0};
     out->pid = (uint32_t)getpid();
+    (void)amxi_os_boot_id(boot); /* hidden: unknown */
+    memcpy(&out->boot, boot, sizeof out->boot);
     int r = own_pid_ns(&out->pid_ns);
     return r ? r : read_stat("/proc/self/stat", &shown, &state, &out->start_time);
 }

@@ -145,7 +145,7 @@ static void describe(struct amxi_seg *s, const struct amxi_os_proc *self, const 
     else if (amxi_os_comm(text))
         text[0] = 0;
     memcpy(half, text, sizeof half);
-    amxi_st64_rlx(&p->pid_ns, self->pid_ns);
+    amxi_st64_rlx(&p->pid_ns, self->pid_ns | (uint64_t)self->boot << 32);
     amxi_st64_rlx(&p->start_time, self->start_time);
     amxi_st64_rlx(&p->map_base, (uint64_t)(uintptr_t)s->base);
     amxi_st64_rlx(&p->name[0], half[0]);
@@ -266,7 +266,8 @@ static bool replaced(const struct amxi_seg *s, uint64_t ticket, const struct amx
         uint64_t w = amxi_ld64_acq(&p->word), t = AMXI_PEER_TICKET(w);
         uint64_t pid = amxi_ld64_acq(&p->pid); /* as in amxi_peer_dead */
         if (AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && t > ticket && pid == (who->pid | t << 32) &&
-            amxi_ld64_rlx(&p->start_time) == who->start_time && amxi_ld64_rlx(&p->pid_ns) == who->pid_ns &&
+            amxi_ld64_rlx(&p->start_time) == who->start_time &&
+            amxi_ld64_rlx(&p->pid_ns) == (who->pid_ns | (uint64_t)who->boot << 32) &&
             amxi_ld64_rlx(&p->map_base) == base)
             return true;
     }
@@ -286,11 +287,14 @@ bool amxi_peer_dead(const struct amxi_seg *s, uint32_t i, uint64_t ticket)
     if (pid >> 32 != (uint32_t)ticket)
         return true; /* killed before it could say who it is */
     who.pid = (uint32_t)pid;
-    who.pid_ns = amxi_ld64_rlx(&p->pid_ns);
+    uint64_t ns = amxi_ld64_rlx(&p->pid_ns);
+    who.pid_ns = (uint32_t)ns;
+    who.boot = (uint32_t)(ns >> 32);
     who.start_time = amxi_ld64_rlx(&p->start_time);
     if (amxi_os_self(&self))
         return false;
-    if (who.pid_ns != self.pid_ns || amxi_os_gone(&who))
+    /* Of before a reboot: all numbers below may have been given again. Of another namespace: they say nothing here */
+    if ((who.boot && self.boot && who.boot != self.boot) || who.pid_ns != self.pid_ns || amxi_os_gone(&who))
         return true;
     uint64_t base = amxi_ld64_rlx(&p->map_base);
     return replaced(s, ticket, &who, base) || amxi_os_unmapped(who.pid, s->dev, s->ino, base);

@@ -17,7 +17,8 @@ static void verdicts(void **state)
     /* Nobody has the lock. Killed before it said who it is: */
     assert_true(amxi_peer_dead(s, 2, ticket));
     amxi_st64_rlx(&p->pid, self.pid | (low + (UINT64_C(1) << 32))); /* of the entry's former tenant */
-    amxi_st64_rlx(&p->pid_ns, self.pid_ns);
+    const uint64_t ns = self.pid_ns | (uint64_t)self.boot << 32;
+    amxi_st64_rlx(&p->pid_ns, ns);
     amxi_st64_rlx(&p->start_time, self.start_time);
     amxi_st64_rlx(&p->map_base, (uint64_t)(uintptr_t)s->base);
     assert_true(amxi_peer_dead(s, 2, ticket));
@@ -41,9 +42,17 @@ static void verdicts(void **state)
     assert_true(amxi_peer_dead(s, 2, ticket));
     amxi_st64_rlx(&p->start_time, self.start_time);
     /* From another namespace only the lock counts. */
-    amxi_st64_rlx(&p->pid_ns, self.pid_ns + 1);
+    amxi_st64_rlx(&p->pid_ns, ns + 1);
+    assert_true(amxi_peer_dead(s, 2, ticket));
+    /* Before a reboot all of these numbers were somebody else's, and may be the same; whose boot is unknown is judged by
+     * them. */
+    assert_true(self.boot != 0);
+    amxi_st64_rlx(&p->pid_ns, ns ^ UINT64_C(1) << 45);
     assert_true(amxi_peer_dead(s, 2, ticket));
     amxi_st64_rlx(&p->pid_ns, self.pid_ns);
+    assert_false(amxi_peer_dead(s, 2, ticket));
+    amxi_st64_rlx(&p->pid_ns, ns);
+    assert_false(amxi_peer_dead(s, 2, ticket));
     amxi_st64_rlx(&p->pid, 0 | low);
     assert_true(amxi_peer_dead(s, 2, ticket));
     amxi_st64_rlx(&p->pid, UINT32_MAX | low);

@@ -3,6 +3,7 @@
 #include "tests/peer_kit.h"
 
 #include <sched.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
 static void killed(void **state)
@@ -91,6 +92,95 @@ static void parent_of_a_fork(void **state)
     wait_killed(c.pid);
     assert_int_equal(alive(h, c.pid), 0); /* while the grandchild lives on */
     go_on(&c);
+    forget(&c);
+    end(h);
+}
+
+enum { CHILDREN = 3 };
+
+/* A server that attaches, then forks its workers, which serve on without it. */
+static int role_prefork(const char *name)
+{
+    amx_t *h;
+    amx_ref r;
+    must_ok(amx_attach(name, NULL, &h));
+    must_ok(amx_alloc(h, 3000, &r));
+    for (int i = 0; i < CHILDREN; i++) {
+        pid_t pid = fork();
+        must(pid >= 0);
+        if (pid == 0) {
+            must(amx_alloc(h, 10, &r) == AMX_E_FORKED);
+            report('f');
+            await();
+            must_ok(amx_close(h));
+            must_ok(amx_attach(name, NULL, &h)); /* for itself */
+            must_ok(amx_alloc(h, 500, &r));
+            report('a');
+            await();
+            must_ok(amx_close(h));
+            report('e');
+            _exit(0);
+        }
+    }
+    report('p');
+    pause();
+    return 0;
+}
+
+static void prefork_server(void **state)
+{
+    amx_t *h = NULL;
+    struct amx_recovery r = {.struct_size = sizeof r};
+    struct amx_stats s = {.struct_size = sizeof s};
+    (void)state;
+    const char *name = segment(&h);
+    struct child c = start("prefork", name);
+    for (int i = 0; i < CHILDREN + 1; i++)
+        (void)step(&c);
+    wait_killed(c.pid);
+    ok(amx_recover(h, 0, NULL, NULL, &r)); /* one is enough, while the children live */
+    assert_int_equal(r.handles, 1);
+    assert_true(r.blocks > 0 && r.bytes >= 3000);
+    assert_int_equal(look(h).n, 1);
+    for (int turn = 0; turn < 2; turn++) {
+        for (int i = 0; i < CHILDREN; i++)
+            go_on(&c);
+        for (int i = 0; i < CHILDREN; i++)
+            assert_int_equal(step(&c), turn ? 'e' : 'a');
+        if (turn == 0)
+            assert_int_equal(look(h).n, 1 + CHILDREN);
+    }
+    forget(&c);
+    ok(amx_recover(h, 0, NULL, NULL, NULL));
+    ok(amx_stat(h, &s));
+    assert_int_equal(s.live_bytes, 0);
+    end(h);
+}
+
+/* In a debugger, for minutes if need be: alive. */
+static void debugged(void **state)
+{
+    amx_t *h = NULL;
+    int status;
+    (void)state;
+    const char *name = segment(&h);
+    struct child c = start("attach", name);
+    step(&c);
+    if (ptrace(PTRACE_SEIZE, c.pid, 0, 0) != 0) {
+        wait_killed(c.pid);
+        forget(&c);
+        end(h);
+        skip();
+    }
+    must(ptrace(PTRACE_INTERRUPT, c.pid, 0, 0) == 0);
+    must(waitpid(c.pid, &status, __WALL) == c.pid && WIFSTOPPED(status));
+    assert_int_equal(alive(h, c.pid), 1);
+    assert_int_equal(standing(h), 1);
+    ok(amx_recover(h, 0, NULL, NULL, NULL));
+    assert_int_equal(alive(h, c.pid), 1);
+    must(ptrace(PTRACE_DETACH, c.pid, 0, 0) == 0);
+    go_on(&c);
+    wait_ok(c.pid);
     forget(&c);
     end(h);
 }
@@ -332,6 +422,8 @@ static int role(int argc, char **argv)
         return role_exec(name, "idle", NULL);
     if (!strcmp(what, "exec-attach"))
         return role_exec(name, "attach", NULL);
+    if (!strcmp(what, "prefork"))
+        return role_prefork(name);
     if (!strcmp(what, "exec-attach-there"))
         return role_exec(name, "attach", test_hint(3)); /* where it attaches the second time too */
     if (!strcmp(what, "closefrom"))
@@ -353,6 +445,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(parent_of_a_fork),
         cmocka_unit_test(parent_of_a_raw_fork),
         cmocka_unit_test(execed),
+        cmocka_unit_test(prefork_server),
+        cmocka_unit_test(debugged),
         cmocka_unit_test(execed_and_back),
         cmocka_unit_test(closed_its_descriptors),
         cmocka_unit_test(leader_has_exited),
