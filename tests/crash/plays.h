@@ -5,6 +5,12 @@
 
 #include "copies.h"
 
+/* All that the dead had is free. If one was stopped in it meanwhile, others' remains may be left. */
+static inline void recovered(int e)
+{
+    assert_true(e == AMX_OK || (sc.helped && e == AMX_E_PARTIAL));
+}
+
 /* --- Small blocks ---------------------------------------------------------------------------------------------- */
 
 static inline void play_alloc(struct rng *r)
@@ -104,7 +110,9 @@ static inline void play_foreign(struct rng *r)
         do_free(Q, "free of another's, past the cache", i);
     struct call c = {.verb = V_RAW_ALLOC, .n = 80};
     ok(act(P, "raw_allocate", &c));
-    ok(ASK(P, "raw_free_at", .verb = V_FREE_AT, .offset = c.offset));
+    const struct amxi_block_body *b = (const void *)(sc.view + c.offset);
+    i = add(P, AMXI_REF(c.offset / AMXI_UNIT + 1, amxi_ld64_rlx(&b->w0)));
+    do_end(P, "raw_free_at", V_FREE_AT, i);
     i = do_alloc(Q, "alloc", 64);
     uint64_t *words = (uint64_t *)(void *)(sc.view + (uint64_t)AMXI_REF_UNIT(sc.item[i].ref) * AMXI_UNIT);
     c = (struct call){.verb = V_WRITE, .ref = sc.item[i].ref, .n = 64};
@@ -181,7 +189,7 @@ static inline void play_queue(struct rng *r)
         queued = do_ack(k % 3 ? P : Q, k < 60 ? "ack" : "ack near 64", find_item(ref[k]));
     }
     uint64_t acked = amxi_ld64_rlx(amxi_acked(&sc.seg, home));
-    assert_true(!sc.empty || (AMXI_Q_COUNT(acked) > 0 && AMXI_Q_COUNT(acked) < n - 60));
+    assert_true(!sc.empty || sc.helped || (AMXI_Q_COUNT(acked) > 0 && AMXI_Q_COUNT(acked) < n - 60));
     int e = ASK(P2, "coalesce of a queued block", .verb = V_COALESCE, .offset = queued);
     assert_true(e == AMX_OK || e == AMX_E_DOUBLE_FREE || e == AMX_E_WILD);
     do_coalesce(P, "coalesce of a live block", do_alloc(P, "alloc", 100));
@@ -412,7 +420,7 @@ static inline void play_waiters(struct rng *r)
     somebody_waits();
     kill_q();
     stake_of(1);
-    ok(ASK(P, "recover where somebody waits", .verb = V_RECOVER));
+    recovered(ASK(P, "recover where somebody waits", .verb = V_RECOVER));
     bereave(1);
     enter_q(NULL);
 }
@@ -465,7 +473,7 @@ static inline void play_inside(struct rng *r)
         int e = ASK(P, "recover one who died inside", .verb = V_RECOVER);
         if (way == ASTRAY) /* what hung on the queue is lost until its owner is gone */
             return;
-        ok(e);
+        recovered(e);
         bereave(1);
         enter_q(NULL);
     }
@@ -573,7 +581,7 @@ static inline void play_processes(struct rng *r)
         stake_of(1);
         switch (way) {
         case 0:
-            ok(act(P, "recover", &c));
+            recovered(act(P, "recover", &c));
             assert_true(c.got >= owned || sc.helped);
             break;
         case 1: /* only with what the dead had */
@@ -582,15 +590,15 @@ static inline void play_processes(struct rng *r)
             break;
         case 4: /* he had given something to P just before */
             c.verb = V_RECOVER_TOLD;
-            ok(act(P, "recover, telling", &c));
+            recovered(act(P, "recover, telling", &c));
             assert_true(c.got > 0 || sc.helped);
             break;
         case 2: /* attaching recovers; nobody knows his ticket before he has one */
             enter_q("attach, recovering");
             break;
         default:
-            ok(ASK(P2, "recover", .verb = V_RECOVER));
-            ok(ASK(P2, "recover, nothing to do", .verb = V_RECOVER));
+            recovered(ASK(P2, "recover", .verb = V_RECOVER));
+            recovered(ASK(P2, "recover, nothing to do", .verb = V_RECOVER));
         }
         bereave(1);
         if (!sc.here[Q])

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # run.sh DIR-OF-TORTURE DIR-OF-ACTOR: the kill campaign, one worker a processor. The actor is the library as it is
 # shipped; the judge is built with a hook before each store. Environment:
-#   TORTURE_PERMILLE  of the points that are taken (400; thrice as many in empty segments)
+#   TORTURE_PERMILLE  of the points that are taken (340; thrice as many in empty segments)
 #   TORTURE_KILLS     real kills, of all workers (2400)
 #   TORTURE_PARTS     the calls are dealt to so many parts, and as many of these are played as there are workers; default:
 #                     the number of workers, that is, all calls
@@ -25,7 +25,7 @@ trap 'rm -rf "$tmp" "$shm"' EXIT
 pids=()
 for ((w = 0; w < workers; w++)); do
     mkdir "$shm/$w"
-    AMX_DIR=$shm/$w "$torture" "$actor" "$tmp/sites" "$tmp/result.$w" "$w" "$parts" "${TORTURE_PERMILLE:-400}" "$kills" \
+    AMX_DIR=$shm/$w "$torture" "$actor" "$tmp/sites" "$tmp/result.$w" "$w" "$parts" "${TORTURE_PERMILLE:-340}" "$kills" \
         ${TORTURE_PLAY:+"$TORTURE_PLAY"} >"$tmp/out.$w" 2>&1 &
     pids+=($!)
 done

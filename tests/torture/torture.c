@@ -49,6 +49,7 @@ static struct {
     unsigned sites;
     struct point point[POINTS_MAX];
     unsigned points;
+    unsigned strangers; /* blocks that nobody in the play knows */
     uint64_t operations, doubles, stops, kills, kills_twice, steps, counted, hidden_max;
     uint64_t most[VERBS]; /* instructions of a call of the script */
     uint8_t shadow[SIZE_MAX_COPY];
@@ -309,7 +310,8 @@ static void judge_hidden(const struct call *c)
     for (uint32_t s = 0; s < sc.g.sectors; s++)
         hidden += kind_of(s, &who) == AMXI_K_HELD && !(sc.held && who == sc.tag[Q]);
     bool small = c->n + c->align <= large && (i == sc.n || size_at(unit_of(i)) != 0) && c->verb != V_RECOVER &&
-                 c->verb != V_ATTACH && c->verb != V_CLOSE && c->verb != V_SHARE && c->verb != V_FREE_MANY;
+                 c->verb != V_RECOVER_TOLD && c->verb != V_ATTACH && c->verb != V_CLOSE && c->verb != V_SHARE &&
+                 c->verb != V_FREE_MANY;
     if (small) {
         assert_true(hidden <= 1);
         if (hidden > t.hidden_max)
@@ -326,8 +328,10 @@ static void script(const struct call *c)
     third_dies(&r);
     int e = enter(SURVIVOR, &tag);
     assert_true(e == AMX_OK || no_room(e) || sc.damaged);
-    if (e)
+    if (e) { /* the third one took the last entry: what outlives it stays */
+        t.strangers = (r.published != 0 ? 1u : 0) + (r.kept != 0 ? 1u : 0);
         return;
+    }
     e = BID(SURVIVOR, .verb = V_RECOVER);
     assert_true(e == AMX_OK || e == AMX_E_PARTIAL || sc.damaged);
     if (r.came && !sc.damaged) /* what he held and nobody hides is free */
@@ -406,6 +410,7 @@ static void stop_is_over(void)
     t.done = false;
     shots.op = NULL;
     t.stops++;
+    sc.more = t.strangers;
     if (!sc.damaged) { /* what the survivor had to leave behind, when somebody was inside */
         uint32_t tag;
         int e = enter(SURVIVOR, &tag);
@@ -413,8 +418,8 @@ static void stop_is_over(void)
         if (!e) {
             ok(BID(SURVIVOR, .verb = V_RECOVER));
             ok(BID(SURVIVOR, .verb = V_CLOSE));
+            judge_all(sc.look, living);
         }
-        judge_all(sc.look, living);
     }
     all_leave(false);
     longjmp(t.out, 1);
@@ -560,6 +565,7 @@ static void play(unsigned test)
 {
     struct rng r = rng_make(7, test % CROWDS);
     t.ordinal = 0;
+    t.strangers = 0;
     t.test = test;
     t.done = false;
     scene_open(shape[0].size, shape[0].sector);
