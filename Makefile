@@ -52,7 +52,7 @@ KINDS    ?= $(if $(HOOK),hook,unit process stress)
 TESTS    := $(patsubst %.c,$(O)/%,$(wildcard $(KINDS:%=tests/%/*_test.c)))
 FORMAT   := $(wildcard include/*.h src/*.[ch] tools/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
 
-.PHONY: all lib tool tests test quick workloads endurance copies torture mutants demo install format format-check clean help
+.PHONY: all lib tool tests test quick workloads endurance copies torture torture-others mutants demo install format format-check clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -118,10 +118,10 @@ test:
 	$(SUB) tests CC=gcc SAN=thread HOOK= KINDS="unit stress"
 	$(SUB) tests CC=clang SAN=thread HOOK= KINDS="unit stress"
 	$(SUB) tests $(TORTURE) CC=gcc SAN= HOOK=1
-	$(SUB) $(ACTOR) CC=cc SAN= HOOK=
+	$(SUB) $(ACTOR) $(OTHERS) CC=cc SAN= HOOK=
 	@tests/run.sh BUILD=$(BUILD) tests/format.sh tests/layers.sh tests/origins.sh tests/readme.sh tests/install_test.sh \
 	    AMX=$(BUILD)/amx $(BUILD)/tests/unit $(BUILD)/tests/process $(BUILD)/tests/stress tests/tool \
-	    $(BUILD)/gcc-hook/tests/hook tests/torture/short.sh \
+	    $(BUILD)/gcc-hook/tests/hook tests/torture/short.sh tests/torture/others.sh \
 	    AMX_TEST_SCALE=$(SCALE_ASAN) AMX=$(BUILD)/gcc-asan/amx tests/tool \
 	    $(addprefix $(BUILD)/gcc-asan/tests/,unit process stress) \
 	    $(addprefix $(BUILD)/clang-asan/tests/,unit process stress) \
@@ -154,6 +154,19 @@ torture:
 	$(SUB) $(TORTURE) CC=gcc SAN= HOOK=1
 	$(SUB) $(ACTOR) CC=cc SAN= HOOK=
 	@tests/torture/run.sh $(dir $(TORTURE)) $(dir $(ACTOR))
+
+# The kill sweep on other allocators, through an adapter each: one that is sound, one in which it must find the fault.
+$(O)/tests/torture/sweep $(O)/tests/torture/slots: %: %.o
+	$(call say,LD)
+	$(Q)$(LINK) $^ $(if $(filter %sweep,$@),$(O)/libamx.a -lcmocka) -lpthread -o $@
+$(O)/tests/torture/slots_list: tests/torture/slots.c
+	$(call say,LD)
+	$(Q)$(CC) $(FLAGS) -DLIST $< -o $@
+OTHERS = $(addprefix $(BUILD)/tests/torture/,sweep slots slots_list)
+torture-others:
+	@tests/need.sh test
+	$(SUB) lib $(OTHERS) CC=cc SAN= HOOK=
+	@tests/torture/others.sh $(BUILD)/tests/torture
 
 # Broken on purpose: the campaign must notice.
 mutants:
@@ -203,6 +216,7 @@ help:
 	@echo 'endurance    600 seconds of the published endurance test'
 	@echo 'copies       the segment checked before every store of every operation'
 	@echo 'torture      each call killed and stopped at each instruction that changes the segment; mutants: it notices'
+	@echo 'torture-others  the kill sweep on two simple allocators, through adapters'
 	@echo 'bench        against mimalloc and Boost.Interprocess; fill: how much of a segment can be handed out'
 	@echo 'install      to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR'
 	@echo 'format       clang-format; format-check only looks'
