@@ -619,7 +619,8 @@ static inline void play_processes(struct rng *r)
     bereave(0);
     sc.here[P] = sc.here[P2] = false;
     sc.ticket[0] = 0;
-    judge_all(sc.look, 0);
+    if (!sc.helped)
+        judge_all(sc.look, 0);
 }
 
 /* Nobody is left who could recover, and no handle: who comes takes over from one of the dead. */
