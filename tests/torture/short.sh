@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
-out=$(TORTURE_PARTS=24 TORTURE_PERMILLE=${TORTURE_PERMILLE:-15} TORTURE_KILLS=80 \
+out=$(TORTURE_PARTS=32 TORTURE_PERMILLE=${TORTURE_PERMILLE:-15} TORTURE_KILLS=40 \
     tests/torture/run.sh "$build/gcc-hook/tests/torture" "$build/tests/torture")
 rc=$?
 echo "$out"
