@@ -491,6 +491,13 @@ static void snapshot(const struct amxi_seg *s, struct dead *d, uint32_t peer)
             add_dead(d, i + 1);
     }
     d->sum.handles = d->n;
+    /* Those to whom one of these was giving when it died: if they were purged before its exchange, the gift carries their
+     * tag where only the giver's touched bit leads, and it holds their tags no longer when that bit is cleared */
+    for (uint32_t i = 0; i < s->g.handles; i++) {
+        uint32_t to = is_dead(d, i + 1) ? amxi_ld32_sc(&amxi_handle(s, i)->giving) : 0;
+        if (to && to <= s->g.handles && AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(s, to - 1)->word)) == AMXI_H_DEAD)
+            add_dead(d, to);
+    }
 }
 
 /* The words of the dead in an object. Its entry is read after `purging` was set, so the block stays while we are here:
