@@ -49,6 +49,8 @@ AMX_API int amx_object_add(amx_t *h, const struct amx_object *object, uint64_t *
 /**
  * Ends a registration. Errors: AMX_E_BUSY: a recovery is under way that may be looking at the object, by a process that is
  * perhaps stopped: the block must not be freed yet; call again. AMX_E_STALE: there is no such registration (any more).
+ * Words of the dead in an object
+ * that is being removed are left: clear them before the same block is registered again.
  * Killed inside: still registered, or ended by recovery; the block stays, nobody's.
  */
 AMX_API int amx_object_remove(amx_t *h, uint64_t id);

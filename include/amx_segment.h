@@ -198,7 +198,7 @@ enum amx_kept_how {
     AMX_KEPT_STATE = 0, /**< the dead one's, in a state from AMX_STATE_KEPT on: its work may have to be redone */
     AMX_KEPT_PUBLISHED =
         1,             /**< nobody's, in a sector that the dead one used; a block does not remember who published it */
-    AMX_KEPT_WORD = 3, /**< the dead one\'s word of an object (amx_object.h), in a kept state: nobody\'s now */
+    AMX_KEPT_WORD = 3, /**< the dead one's word of an object (amx_object.h), in a kept state: nobody's now */
     AMX_KEPT_GIVEN = 2 /**< the dead one's last gift: the receiver's, who may not have been told its reference */
 };
 enum { AMX_KEPT_TAKE = 1 }; /**< a call-back's answer to AMX_KEPT_STATE: the block stays mine */
@@ -225,7 +225,7 @@ struct amx_recovery {
     uint64_t kept_bytes;
     uint64_t published_blocks; /**< nobody's blocks in the sectors that the dead had used */
     uint64_t published_bytes;
-    uint64_t words;           /**< of registered objects, that were the dead one\'s */
+    uint64_t words;           /**< of registered objects, that were the dead one's */
     uint64_t given_blocks;    /**< last gifts that are their receivers' */
     uint32_t handles;         /**< of the dead, that there were */
     uint32_t sectors_rebuilt; /**< the dead were inside */
@@ -242,7 +242,7 @@ struct amx_recovery {
  * block in a kept state is private to h during the call: nobody else gets it meanwhile. Then it becomes nobody's, in its
  * state; if fn returned AMX_KEPT_TAKE it stays h's. A negative number ends the recovery and is returned; what was not told
  * stays the dead one's. If this process dies in fn, the next recovery with a call-back tells the block again: each is
- * told at least once, never to two at a time. Without fn such blocks become nobody's at once; amx_walk finds them by their
+ * told at least once, never to two at a time. (A word of an object is nobody's before it is told.) Without fn such blocks become nobody's at once; amx_walk finds them by their
  * state. The other two kinds are information, and may come again when a sector had to be left. fn may make any call but
  * amx_recover and amx_close; entries of the dead are not used again before it returns.
  *

@@ -100,11 +100,13 @@ bool amxi_object_busy(const struct amxi_seg *s, uint32_t tag)
     return false;
 }
 
-void amxi_object_settle(const struct amxi_seg *s, uint32_t tag, bool lists)
+void amxi_object_settle(const struct amxi_seg *s, uint32_t tag, uint64_t dead, bool lists)
 {
     for (uint32_t i = 0; i < AMX_OBJECTS; i++) {
         uint64_t w = word_of(s, i);
-        if (AMXI_O_TAG(w) == tag && (AMXI_O_STATUS(w) == AMXI_O_MAKING || (AMXI_O_STATUS(w) == AMXI_O_GOING && !lists)))
+        bool midway = AMXI_O_STATUS(w) == AMXI_O_MAKING || (AMXI_O_STATUS(w) == AMXI_O_GOING && !lists);
+        /* still DEAD after w was read: w is the dead one's, not of a new tenant of its tag, and older than `lists` */
+        if (midway && AMXI_O_TAG(w) == tag && amxi_ld64_sc(&amxi_handle(s, tag - 1)->word) == dead)
             (void)amxi_cas64_sc(&amxi_object(s, i)->word, &w, AMXI_O_WORD(AMXI_O_FREE, 0, AMXI_O_EPOCH(w)));
     }
 }

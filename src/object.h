@@ -24,8 +24,9 @@ static inline amxi_a64 *amxi_object_word(const struct amxi_object *o, uint32_t k
 uint32_t amxi_object_after(const struct amxi_object *o, uint32_t state);
 /* Is the tag in the middle of adding or removing one? */
 bool amxi_object_busy(const struct amxi_seg *s, uint32_t tag);
-/* Ends what a dead tag was in the middle of; lists: somebody may be looking at an object. */
-void amxi_object_settle(const struct amxi_seg *s, uint32_t tag, bool lists);
+/* Ends what a dead tag was in the middle of. dead: its handle's word; lists: somebody may be looking at an object, asked
+ * after that word was read. */
+void amxi_object_settle(const struct amxi_seg *s, uint32_t tag, uint64_t dead, bool lists);
 /* recover.c: does anybody alive use a list of dead tags? */
 bool amxi_lists_in_use(const struct amxi_seg *s);
 

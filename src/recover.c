@@ -456,7 +456,7 @@ static bool recycle(const struct amxi_seg *s)
         uint32_t p = AMXI_H_PEER(w);
         uint64_t e = AMXI_H_EPOCH(w);
         if (AMXI_H_STATUS(w) == AMXI_H_DEAD)
-            amxi_object_settle(s, i + 1, amxi_lists_in_use(s));
+            amxi_object_settle(s, i + 1, w, amxi_lists_in_use(s));
         if (AMXI_H_STATUS(w) == AMXI_H_DEAD && !touches_any(s, i) && !holds_any(s, i + 1) && !given_to(s, i + 1) &&
             !amxi_ld32_sc(&amxi_handle(s, i)->objects) && !amxi_object_busy(s, i + 1) &&
             amxi_cas64_sc(word, &w, AMXI_H_WORD(AMXI_H_QUIET, p, e)))
@@ -507,7 +507,7 @@ static void purge_object(amx_t *h, uint32_t i, struct dead *d)
     struct amxi_object o;
     if (!amxi_object_read(h->seg, i, &o))
         return; /* none, or its block is not what it was: nothing in there can be theirs */
-    for (uint32_t k = 0; k < o.count; k++) {
+    for (uint32_t k = 0; k < o.count && !d->stop; k++) {
         amxi_a64 *word = amxi_object_word(&o, k);
         uint64_t w = amxi_ld64_acq(word), to = 0; /* pairs with the exchange that made it the dead one's */
         bool kept = false, won = false;
@@ -520,7 +520,7 @@ static void purge_object(amx_t *h, uint32_t i, struct dead *d)
         if (!won)
             continue;
         d->sum.words++;
-        if (!kept || !d->fn || d->stop)
+        if (!kept || !d->fn)
             continue;
         struct amx_kept told = {.struct_size = sizeof told,
                                 .how = AMX_KEPT_WORD,
@@ -538,13 +538,15 @@ static void purge_object(amx_t *h, uint32_t i, struct dead *d)
 static void purge_objects(amx_t *h, struct dead *d)
 {
     const struct amxi_seg *s = h->seg;
-    for (uint32_t i = 0; i < AMX_OBJECTS; i++) {
+    for (uint32_t i = 0; i < AMX_OBJECTS && !d->stop; i++) {
         bool touched = false;
         for (uint32_t t = 0; t < s->g.handles; t++)
             touched |= is_dead(d, t + 1) && amxi_ld32_sc(&amxi_handle(s, t)->objects) >> i & 1;
         if (!touched)
             continue;
         purge_object(h, i, d);
+        if (d->stop)
+            return; /* the bits stay: what was not told is the next recovery's */
         for (uint32_t t = 0; t < s->g.handles; t++)
             if (is_dead(d, t + 1))
                 (void)amxi_and32_sc(&amxi_handle(s, t)->objects, ~(1u << i));
