@@ -222,4 +222,4 @@ help:
 	@echo 'format       clang-format; format-check only looks'
 
 include $(wildcard bench/bench.mk)
--include $(patsubst %.o,%.d,$(LIB_OBJ) $(TOOL_OBJ)) $(TESTS:%=%.d)
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(TOOL_OBJ)) $(wildcard $(O)/tests/*/*.d)

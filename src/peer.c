@@ -258,9 +258,14 @@ void amxi_peer_unlock(struct amxi_seg *s)
 /* --- Death ------------------------------------------------------------------------------------------------------ */
 
 /* Has the same process attached later, at the very address where this attachment was? Then that mapping is gone: an
- * image that was exec'ed, or that lost the attachment otherwise, would keep its former self alive. */
-static bool replaced(const struct amxi_seg *s, uint64_t ticket, const struct amxi_os_proc *who, uint64_t base)
+ * image that was exec'ed, or that lost the attachment otherwise, would keep its former self alive. It may be this
+ * process, about to attach: then it has no entry yet. */
+static bool replaced(const struct amxi_seg *s, uint64_t ticket, const struct amxi_os_proc *who,
+                     const struct amxi_os_proc *self, uint64_t base)
 {
+    if (base == (uint64_t)(uintptr_t)s->base && ticket != s->ticket && who->pid == self->pid &&
+        who->start_time == self->start_time)
+        return true;
     for (uint32_t j = 0; j < s->g.peers; j++) {
         const struct amxi_peer_body *p = amxi_peer(s, j);
         uint64_t w = amxi_ld64_acq(&p->word), t = AMXI_PEER_TICKET(w);
@@ -297,7 +302,7 @@ bool amxi_peer_dead(const struct amxi_seg *s, uint32_t i, uint64_t ticket)
     if ((who.boot && self.boot && who.boot != self.boot) || who.pid_ns != self.pid_ns || amxi_os_gone(&who))
         return true;
     uint64_t base = amxi_ld64_rlx(&p->map_base);
-    return replaced(s, ticket, &who, base) || amxi_os_unmapped(who.pid, s->dev, s->ino, base);
+    return replaced(s, ticket, &who, &self, base) || amxi_os_unmapped(who.pid, s->dev, s->ino, base);
 }
 
 bool amxi_peer_any(const struct amxi_seg *s)

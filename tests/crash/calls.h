@@ -6,6 +6,7 @@
 #ifndef AMX_TEST_CALLS_H
 #define AMX_TEST_CALLS_H
 
+#include "amx_object.h"
 #include "amx_raw.h"
 #include "arena.h"
 #include "tests/support.h"
@@ -45,18 +46,19 @@ enum verb {
     V_ATTACH,
     V_CLOSE,
     V_UNLINK,
+    V_OBJECT_ADD,
+    V_OBJECT_REMOVE,
+    V_WORD,
     V_LOOK,
     VERBS
 };
 
 __attribute__((unused)) static const char *const verb_name[VERBS] = {
-    "alloc",        "zalloc",      "alloc_aligned", "alloc_wait", "alloc_many",
-    "free",         "free_ptr",    "free_many",     "raw_alloc",  "raw_ack",
-    "raw_coalesce", "raw_free_at", "resize",        "write",      "publish",
-    "adopt",        "give",        "set_state",     "transition", "root_set",
-    "root_cas",     "trim",        "heal",          "recover",    "recover, telling",
-    "share",        "unshare",     "create",        "attach",     "close",
-    "unlink",       "look",
+    "alloc",     "zalloc",    "alloc_aligned", "alloc_wait",       "alloc_many",    "free",         "free_ptr",
+    "free_many", "raw_alloc", "raw_ack",       "raw_coalesce",     "raw_free_at",   "resize",       "write",
+    "publish",   "adopt",     "give",          "set_state",        "transition",    "root_set",     "root_cas",
+    "trim",      "heal",      "recover",       "recover, telling", "share",         "unshare",      "create",
+    "attach",    "close",     "unlink",        "object_add",       "object_remove", "object_touch", "look",
 };
 
 struct call {
@@ -77,7 +79,7 @@ struct call {
     amx_ref refs[CALL_REFS];
     /* out */
     amx_ref out;
-    uint64_t got; /* blocks */
+    uint64_t got; /* blocks; in and out: an object's id */
     uint32_t tag;
     amx_id id;
     uint64_t ticket;
@@ -100,6 +102,7 @@ static inline int enter_segment(amx_t **slot, uint32_t who, struct call *c, bool
     o.handles = c->handles;
     o.guards = 1;
     o.map_hint = test_hint(who);
+
     o.peer_name = who == STRANGER ? "stranger" : who == SURVIVOR ? "survivor" : NULL;
     int e = make         ? amx_create(c->path, &o, &slot[who])
             : c->path[0] ? amx_attach(c->path, &o, &slot[who])
@@ -117,11 +120,35 @@ static inline int look_at_all(const amx_t *h)
     return e ? e : amx_check(h, NULL, NULL, &r);
 }
 
-/* Kept blocks stay nobody's; counts them. */
+/* Kept blocks stay nobody's; counts them, and kept words. */
 static inline int is_told(const struct amx_kept *k, void *ctx)
 {
-    *(uint64_t *)ctx += k->how == AMX_KEPT_STATE;
+    *(uint64_t *)ctx += k->how == AMX_KEPT_STATE || k->how == AMX_KEPT_WORD;
     return 0;
+}
+
+/* An object of lifecycle words, two of them in 32 bytes. Those of the dead get c->state. */
+static inline int add_object(amx_t *h, struct call *c)
+{
+    const struct amx_object o = {
+        .struct_size = sizeof o, .ref = c->ref, .kind = 7, .count = c->count, .stride = 16, .to = (uint16_t)c->state};
+    return amx_object_add(h, &o, &c->got);
+}
+
+/* Makes a word of the object ours in state c->next, or nobody's if c->n is 0. */
+static inline int take_word(amx_t *h, const struct call *c)
+{
+    void *p;
+    int e = amx_ptr(h, c->ref, &p);
+    if (!e)
+        e = amx_object_touch(h, c->got);
+    if (e)
+        return e;
+    amxi_a64 *word = (amxi_a64 *)p + c->offset / 8;
+    uint64_t w = amxi_ld64_acq(word); /* pairs with the exchange below */
+    if (AMXI_W0_STATE(w) != c->state)
+        return AMX_E_STATE;
+    return amxi_cas64_ar(word, &w, AMXI_W0(c->next, c->n ? h->tag : 0, AMXI_W0_GEN(w) + 1)) ? AMX_OK : AMX_E_BUSY;
 }
 
 /* Does it with the handle of `who`, and leaves the results in c. Everything that it changes in the segment, the call of
@@ -203,6 +230,12 @@ static inline int perform(amx_t **slot, uint32_t who, struct call *c)
         return amx_close(h);
     case V_UNLINK:
         return amx_unlink(c->path, NULL);
+    case V_OBJECT_ADD:
+        return add_object(h, c);
+    case V_OBJECT_REMOVE:
+        return amx_object_remove(h, c->got);
+    case V_WORD:
+        return take_word(h, c);
     case V_LOOK:
         return look_at_all(h);
     case VERBS:

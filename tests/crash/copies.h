@@ -127,6 +127,38 @@ static inline void judge_item(const amx_t *h, const struct item *it, unsigned li
         assert_int_equal(id, 0);
 }
 
+static inline bool is_word(uint64_t w, uint32_t state, uint32_t tag, int peer, unsigned living, bool all)
+{
+    bool dead = peer != NOBODY && !(living >> peer & 1);
+    uint32_t to = state < AMX_STATE_KEPT ? WORD_FREE : state;
+    return (dead && AMXI_W0_STATE(w) == to && AMXI_W0_OWNER(w) == 0) ||
+           (!(dead && all) && AMXI_W0_STATE(w) == state && AMXI_W0_OWNER(w) == tag);
+}
+
+static inline int is_ours(const struct amx_object *o, void *ctx)
+{
+    *(bool *)ctx |= o->ref == sc.object.ref && o->count == WORDS && o->to == WORD_FREE;
+    return 0;
+}
+
+/* all: as in judge_item. */
+static inline void judge_object(const amx_t *h, unsigned living, bool all)
+{
+    bool there = false;
+    if (!sc.object.ref)
+        return;
+    ok(amx_objects(h, is_ours, &there));
+    assert_true(there == sc.object.there || sc.object.at_stake);
+    for (unsigned k = 0; k < WORDS; k++) {
+        const struct word *it = &sc.object.word[k];
+        void *p;
+        ok(amx_ptr(h, sc.object.ref, &p));
+        uint64_t w = amxi_ld64_rlx((amxi_a64 *)p + k * 2);
+        assert_true(is_word(w, it->state, it->tag, it->peer, living, all) ||
+                    (it->at_stake && is_word(w, it->next, it->next_tag, it->next_peer, living, all)));
+    }
+}
+
 struct census {
     unsigned living, listed, more, heirs;
     uint64_t live_bytes;
@@ -172,6 +204,7 @@ static inline void judge_all(const amx_t *h, unsigned living)
     assert_true(s.live_bytes >= c.live_bytes); /* what lies in front of an aligned large block is counted with it */
     assert_int_equal(s.live_blocks, c.listed + c.more);
     assert_true(living || s.cached_bytes + s.acked_bytes == 0);
+    judge_object(h, living, true);
 }
 
 /* Somebody is stopped in the middle: what is not his work is there, and others go on without him. */
@@ -182,6 +215,7 @@ static inline void judge_around(amx_t *h, unsigned living)
     for (unsigned i = 0; i < sc.n; i++)
         if (sc.item[i].at_stake || outlives(&sc.item[i], living))
             judge_item(h, &sc.item[i], living, false);
+    judge_object(h, living, false);
     int e = amx_alloc(h, 40, &ref);
     assert_true(e == AMX_OK || e == AMX_E_NOMEM || e == AMX_E_BUSY);
     if (!e)
@@ -205,6 +239,12 @@ static inline int note_ref(const struct amx_block *b, void *ctx)
     return 0;
 }
 
+static inline int note_object(const struct amx_object *o, void *ctx)
+{
+    *(uint64_t *)ctx = o->id;
+    return 0;
+}
+
 /* All that lived is freed: one block can have the whole segment. */
 static inline void judge_whole(amx_t *h)
 {
@@ -212,6 +252,10 @@ static inline void judge_whole(amx_t *h)
     struct amx_stats s = {.struct_size = sizeof s};
     struct refs all = {.n = 0};
     amx_ref ref;
+    uint64_t id = 0;
+    ok(amx_objects(h, note_object, &id));
+    if (id)
+        ok(amx_object_remove(h, id));
     ok(amx_walk(h, note_ref, &all));
     ok(amx_free_many(h, all.ref, all.n, NULL));
     ok(amx_trim(h));
@@ -383,6 +427,12 @@ static inline void list_made(void)
         h = mix64(h ^ it->ref) + mix64(h ^ it->key ^ it->n << 40) + (it->state + ((uint64_t)it->tag << 12));
         h = mix64(h ^ (uint64_t)(it->peer + 1) ^ (uint64_t)it->at_stake << 8 ^ (uint64_t)it->heir << 9 ^
                   it->sure << 16);
+    }
+    h = mix64(h ^ sc.object.ref ^ (uint64_t)sc.object.there << 1 ^ (uint64_t)sc.object.at_stake << 2);
+    for (unsigned k = 0; k < WORDS; k++) {
+        const struct word *w = &sc.object.word[k];
+        h = mix64(h ^ w->state ^ (uint64_t)w->tag << 12 ^ (uint64_t)(w->peer + 1) << 24 ^ (uint64_t)w->at_stake << 28 ^
+                  (uint64_t)w->next << 32 ^ (uint64_t)w->next_tag << 44);
     }
     shots.list = h;
 }

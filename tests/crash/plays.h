@@ -162,18 +162,18 @@ static inline void play_generations(struct rng *r)
     do_free(P, NULL, b);
     ok(ASK(P, NULL, .verb = V_TRIM)); /* a free block between two that live, ahead of the clock */
     do_resize(P, "resize, grow into a much used one", find_item(ref[0]), 80);
-    if (!three(P, ref))
-        return;
-    use_often(P, find_item(ref[1]));
-    b = find_item(ref[2]) - 0;
-    do_free(P, NULL, find_item(ref[0]));
-    ok(ASK(P, NULL, .verb = V_TRIM));
-    for (unsigned i = 0; i < sc.n; i++) /* where it was is used by another life */
-        if (offset_of(i) + 64 == offset_of(b)) {
-            do_free(P, NULL, i);
-            break;
-        }
-    ok(ASK(P, "trim, a much used one merges to the left", .verb = V_TRIM));
+    for (int right = 0; right < 2; right++) { /* it merges to the left, then another merges with it to its right */
+        if (!three(P, ref))
+            return;
+        b = use_often(P, find_item(ref[1]));
+        if (b == BLOCKS)
+            return;
+        ref[1] = sc.item[b].ref;
+        do_free(P, NULL, find_item(ref[right]));
+        ok(ASK(P, NULL, .verb = V_TRIM));
+        do_free(P, NULL, find_item(ref[!right]));
+        ok(ASK(P, right ? "trim, merging with a much used one" : "trim, a much used one merges", .verb = V_TRIM));
+    }
 }
 
 static inline void play_queue(struct rng *r)
@@ -525,7 +525,59 @@ static inline void play_owners(struct rng *r)
         do_free(MORE, NULL, j[0]);
         ok(ASK(P, "unshare", .verb = V_UNSHARE, .slot = MORE));
         do_give(P, "give a closed handle's", find_item(left), P);
+        i = do_alloc(P, NULL, 40);
+        c = (struct call){.verb = V_GIVE, .ref = sc.item[i].ref, .to = sc.id[MORE]};
+        fails(AMX_E_PEER_DEAD, act(P, "give to a closed handle", &c));
+        assert_true(c.out == sc.item[i].ref);
     }
+}
+
+/* --- Objects ------------------------------------------------------------------------------------------------------ */
+
+/* Q was stopped in the middle of adding or removing one. */
+static inline void midway(enum amxi_object_status status)
+{
+    amxi_a64 *word = &amxi_object(&sc.seg, AMX_OBJECTS - 1)->word;
+    amxi_st64_sc(word, AMXI_O_WORD(status, sc.tag[Q], AMXI_O_EPOCH(amxi_ld64_sc(word)) + 1));
+}
+
+static inline void play_objects(struct rng *r)
+{
+    (void)r;
+    unsigned i = do_alloc(P, NULL, 16 * WORDS);
+    amx_ref ref = sc.item[i].ref;
+    sc.item[i].n = 0; /* its payload is not a stamp */
+    do_publish(P, NULL, i);
+    sc.object = (struct object){.ref = ref, .at_stake = true};
+    for (unsigned k = 0; k < WORDS; k++) {
+        sc.object.word[k] = (struct word){.state = WORD_FREE, .peer = NOBODY};
+        amxi_st64_rlx(word_at(k), AMXI_W0(WORD_FREE, 0, k));
+    }
+    struct call c = {.verb = V_OBJECT_ADD, .ref = ref, .count = WORDS, .state = WORD_FREE};
+    ok(act(P, "object_add", &c));
+    sc.object.id = c.got;
+    sc.object.there = true;
+    sc.object.at_stake = false;
+    do_word(P, "object_touch, taking a word", 0, true, 90);
+    for (int told = 0; told < 2; told++) {
+        do_word(Q, "object_touch, taking a word", 1, true, 100);
+        do_word(Q, "taking a word, kept", 2 + (unsigned)told, true, 3000);
+        midway(told ? AMXI_O_GOING : AMXI_O_MAKING);
+        kill_q();
+        stake_of(1);
+        c = (struct call){.verb = told ? V_RECOVER_TOLD : V_RECOVER};
+        recovered(act(P, told ? "recover words, telling" : "recover words", &c));
+        assert_true(!told || c.got > 0 || sc.helped);
+        bereave(1);
+        enter_q(NULL);
+    }
+    for (unsigned k = 0; k < WORDS; k++)
+        if (sc.object.word[k].state != WORD_FREE)
+            do_word(P, "giving a word back", k, false, WORD_FREE);
+    sc.object.at_stake = true;
+    ok(ASK(P, "object_remove", .verb = V_OBJECT_REMOVE, .got = sc.object.id));
+    sc.object = (struct object){.ref = 0};
+    do_free(P, "free what was an object", find_item(ref));
 }
 
 /* No handle is left; then a dead process has some. */
@@ -574,7 +626,7 @@ static inline void play_processes(struct rng *r)
         struct call c = {.verb = V_RECOVER};
         unsigned owned = 0;
         if (way == 4)
-            do_give(Q, NULL, do_alloc(Q, NULL, 70), P);
+            do_give(Q, NULL, do_alloc(Q, NULL, 70), P2);
         kill_q();
         for (unsigned i = 0; i < sc.n; i++)
             owned += sc.item[i].peer == 1 && sc.item[i].state < AMX_STATE_KEPT;
@@ -588,7 +640,7 @@ static inline void play_processes(struct rng *r)
             fails(AMX_E_NOMEM,
                   ASK(P, "alloc, recovering", .verb = V_ALLOC, .n = bytes_of((uint64_t)sc.g.su * sc.g.sectors)));
             break;
-        case 4: /* he had given something to P just before */
+        case 4: /* he had given something to another just before */
             c.verb = V_RECOVER_TOLD;
             recovered(act(P, "recover, telling", &c));
             assert_true(c.got > 0 || sc.helped);
@@ -636,6 +688,35 @@ static inline void play_all_dead(struct rng *r)
     stake_of(1);
     sc.full = true;
     enter_q("attach, everybody dead");
+    sc.full = false;
+    bereave(0);
+    bereave(1);
+    if (!sc.helped)
+        judge_all(sc.look, 2);
+}
+
+/* As before, but it is the entries of processes that are taken. */
+static inline void play_no_entry(struct rng *r)
+{
+    (void)r;
+    furnish();
+    kill_q();
+    kill_one(P);
+    stake_of(0);
+    stake_of(1);
+    uint32_t i =
+        HANDLES; /* each of the dead has a handle that has been somewhere, so that its entry cannot just be freed */
+    for (uint32_t p = 0; p < sc.g.peers; p++)
+        if (AMXI_PEER_STATUS(amxi_ld64_rlx(&amxi_peer(&sc.seg, p)->word)) == AMXI_PEER_FREE) {
+            amxi_a64 *word = &amxi_handle(&sc.seg, i)->word;
+            amxi_st64_rlx(&amxi_peer(&sc.seg, p)->word, AMXI_PEER_WORD(AMXI_PEER_DEAD, 1));
+            amxi_st64_rlx(amxi_touched(&sc.seg, i), 1);
+            amxi_st64_rlx(word, AMXI_H_WORD(AMXI_H_DEAD, p, AMXI_H_EPOCH(amxi_ld64_rlx(word)) + 1));
+            i++;
+        }
+    assert_true(i < sc.g.handles); /* there is one for who comes */
+    sc.full = true;
+    enter_q("attach, every entry a dead one's");
     sc.full = false;
     bereave(0);
     bereave(1);

@@ -15,7 +15,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-enum { NOBODY = -1, PEERS = 3, BLOCKS = 512 };
+enum { NOBODY = -1, PEERS = 3, BLOCKS = 512, WORDS = 4, WORD_FREE = 200 };
 static const int peer_of[SLOTS] = {0, 0, 1, 2, 3};
 
 struct item {
@@ -27,6 +27,18 @@ struct item {
     bool at_stake; /* the running call may have changed it or not: dead or alive, but if alive, unharmed */
     bool heir;     /* at stake, and if it is gone, a copy of it must be there */
     size_t sure;   /* at stake: bytes that no outcome changes */
+};
+
+/* A registered object, if ref is one. A word of the dead, WORD_FREE again or kept, is nobody's. */
+struct object {
+    amx_ref ref;
+    uint64_t id;
+    bool there, at_stake; /* registered; the running call may change that */
+    struct word {
+        uint32_t state, tag, next, next_tag;
+        int peer, next_peer; /* next: what the running call makes of it, if at stake */
+        bool at_stake;
+    } word[WORDS];
 };
 
 static struct {
@@ -41,6 +53,7 @@ static struct {
     struct amxi_seg seg; /* for what the test does to the segment behind everybody's back */
     struct item item[BLOCKS];
     unsigned n;
+    struct object object;
     unsigned more; /* lives that the running call may add to those listed, if its process dies */
     bool empty;    /* to begin with */
     bool held;     /* Q is stopped in the middle of something */
@@ -199,6 +212,11 @@ static inline void bereave(int peer)
             sc.item[i].peer = NOBODY;
             sc.item[i].tag = 0;
         }
+    for (unsigned k = 0; k < WORDS; k++) {
+        struct word *w = &sc.object.word[k];
+        if (sc.object.ref && w->peer == peer)
+            *w = (struct word){.state = w->state < AMX_STATE_KEPT ? WORD_FREE : w->state, .peer = NOBODY};
+    }
 }
 
 static inline uint64_t offset_of(unsigned i)
@@ -367,6 +385,24 @@ static inline void do_state(int who, const char *op, unsigned i, uint32_t state)
         ok(ASK(who, op, .verb = V_TRANSITION, .ref = it->ref, .state = it->state, .next = state, .order = AMX_ACQ_REL));
     settled(i);
     it->state = state;
+}
+
+static inline amxi_a64 *word_at(unsigned k)
+{
+    return (amxi_a64 *)(void *)(sc.view + (uint64_t)AMXI_REF_UNIT(sc.object.ref) * AMXI_UNIT + k * 16);
+}
+
+/* `who` takes a word, or makes it nobody's. */
+static inline void do_word(int who, const char *op, unsigned k, bool take, uint32_t state)
+{
+    struct word *w = &sc.object.word[k];
+    w->at_stake = true;
+    w->next = state;
+    w->next_tag = take ? sc.tag[who] : 0;
+    w->next_peer = take ? peer_of[who] : NOBODY;
+    ok(ASK(who, op, .verb = V_WORD, .ref = sc.object.ref, .got = sc.object.id, .offset = k * 16, .state = w->state,
+           .next = state, .n = take));
+    *w = (struct word){.state = w->next, .tag = w->next_tag, .peer = w->next_peer};
 }
 
 /* --- States to act in ------------------------------------------------------------------------------------------- */

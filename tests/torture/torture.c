@@ -187,16 +187,18 @@ static int enter(int who, uint32_t *tag)
     return e;
 }
 
-/* Every handle is somebody's who may be alive, or the one who is stopped was about to take over from the dead: another
- * cannot come. */
+/* Every entry is somebody's who may be alive, or the one who is stopped is attaching and may be about to take over from
+ * the dead: another cannot come. */
 static bool no_room(int e)
 {
-    bool full = e == AMX_E_FULL;
-    if (e == AMX_E_BUSY && sc.full && !sc.here[P])
+    bool handles = true, peers = true;
+    if (e == AMX_E_BUSY && sc.full && !t.done && shots.actor == peer_of[STRANGER])
         return true;
     for (uint32_t i = 0; i < sc.g.handles; i++)
-        full &= AMXI_H_STATUS(amxi_ld64_acq(&amxi_handle(&sc.seg, i)->word)) != AMXI_H_FREE;
-    return full;
+        handles &= AMXI_H_STATUS(amxi_ld64_acq(&amxi_handle(&sc.seg, i)->word)) != AMXI_H_FREE;
+    for (uint32_t i = 0; i < sc.g.peers; i++)
+        peers &= AMXI_PEER_STATUS(amxi_ld64_acq(&amxi_peer(&sc.seg, i)->word)) != AMXI_PEER_FREE;
+    return e == AMX_E_FULL && (handles || peers);
 }
 
 static bool shortage(int e)
@@ -552,6 +554,8 @@ static const struct {
     {"processes", play_processes},
     {"full tables", play_full_tables},
     {"everybody dead", play_all_dead},
+    {"no entry left", play_no_entry},
+    {"objects", play_objects},
     {"damage", play_damage},
     {"any calls", play_any},
     {"generations", play_generations},
@@ -763,50 +767,71 @@ static void removal(void **state)
 
 /* --- Gifts to one who dies ---------------------------------------------------------------------------------------- */
 
-/* P stops at each point of a gift; Q, who is to have it, is killed and recovered; then P goes on. */
+/* P stops at a point of a gift; meanwhile Q, who is to have it, is killed and recovered, or the block is freed. Then P
+ * goes on. Returns what it is told. */
+static int gift(const struct point *at, bool freed)
+{
+    uint64_t pc;
+    uint32_t tag;
+    t.mode = STOP;
+    t.target.ordinal = UINT32_MAX;
+    scene_open(shape[0].size, shape[0].sector);
+    unsigned k = do_alloc(P, NULL, 64);
+    struct call c = {.verb = V_GIVE, .ref = sc.item[k].ref, .to = sc.id[Q]};
+    struct control *ctl = told_to(P, &c);
+    assert_true(proc_run_to(proc_of(P), at->pc, at->nth));
+    if (!freed)
+        kill_q();
+    ok(enter(SURVIVOR, &tag));
+    if (freed) {
+        int e = BID(SURVIVOR, .verb = V_FREE, .ref = c.ref);
+        assert_true(e == AMX_OK || e == AMX_E_STALE);
+    } else {
+        may_be_partial(BID(SURVIVOR, .verb = V_RECOVER));
+    }
+    ok(BID(SURVIVOR, .verb = V_CLOSE));
+    while (proc_step(proc_of(P), &pc))
+        executed(pc);
+    int e = ctl->call.answer;
+    sc.item[k].ref = ctl->call.out;
+    if (!freed && e == AMX_E_PEER_DEAD) { /* it is P's again, under the new reference */
+        void *p;
+        ok(amx_ptr(sc.look, sc.item[k].ref, &p));
+    } else if (freed && e == AMX_OK) { /* it was Q's before somebody tried to free it under its old reference */
+        sc.item[k].tag = sc.tag[Q];
+        sc.item[k].peer = peer_of[Q];
+    } else {
+        drop(k);
+    }
+    t.stops++;
+    ok(enter(SURVIVOR, &tag));
+    ok(BID(SURVIVOR, .verb = V_RECOVER));
+    ok(BID(SURVIVOR, .verb = V_CLOSE));
+    judge_all(sc.look, freed ? 3 : 1);
+    all_leave(false);
+    return e;
+}
+
 static void gifts(void **state)
 {
-    unsigned last = t.points, taken_back = 0;
+    unsigned last = t.points, taken_back = 0, lost = 0, there = 0;
     (void)state;
     for (unsigned i = 0; i < last; i++) {
-        const struct point *at = &t.point[i];
-        if (strcmp(at->op, "give to one who dies") != 0)
+        if (strcmp(t.point[i].op, "give to one who dies") != 0)
             continue;
-        uint64_t pc;
-        uint32_t tag;
-        t.mode = STOP;
-        t.target.ordinal = UINT32_MAX;
-        scene_open(shape[0].size, shape[0].sector);
-        unsigned k = do_alloc(P, NULL, 64);
-        struct call c = {.verb = V_GIVE, .ref = sc.item[k].ref, .to = sc.id[Q]};
-        struct control *ctl = told_to(P, &c);
-        assert_true(proc_run_to(proc_of(P), at->pc, at->nth));
-        kill_q();
-        ok(enter(SURVIVOR, &tag));
-        may_be_partial(BID(SURVIVOR, .verb = V_RECOVER));
-        ok(BID(SURVIVOR, .verb = V_CLOSE));
-        while (proc_step(proc_of(P), &pc))
-            executed(pc);
-        int e = ctl->call.answer;
+        there++;
+        int e = gift(&t.point[i], false);
         assert_true(e == AMX_OK || e == AMX_E_PEER_DEAD);
         taken_back += e == AMX_E_PEER_DEAD;
-        if (e) { /* it is P's again, under the new reference */
-            sc.item[k].ref = ctl->call.out;
-            void *p;
-            ok(amx_ptr(sc.look, sc.item[k].ref, &p));
-        } else {
-            drop(k);
-        }
-        t.stops++;
         t.kills++;
-        ok(enter(SURVIVOR, &tag));
-        ok(BID(SURVIVOR, .verb = V_RECOVER));
-        ok(BID(SURVIVOR, .verb = V_CLOSE));
-        judge_all(sc.look, 1);
-        all_leave(false);
+        e = gift(&t.point[i], true);
+        assert_true(e == AMX_OK || e == AMX_E_STALE);
+        lost += e == AMX_E_STALE;
     }
     t.mode = SWEEP;
-    note("gifts to one who dies: %u were taken back", taken_back);
+    note("gifts stopped at %u points: to one who dies meanwhile, %u were taken back; freed meanwhile, %u could not be "
+         "given",
+         there, taken_back, lost);
 }
 
 /* --- Results ------------------------------------------------------------------------------------------------------- */
