@@ -106,6 +106,7 @@ $(O)/tests/torture/torture: $(O)/tests/torture/torture.o $(O)/libamx.a
 
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 SUB  = @$(MAKE) --no-print-directory $(JOBS) BUILD=$(BUILD)
+# MORE_TESTS: scripts that the files included below add to `make test`.
 # Sanitizers multiply the time of every operation, so that their share of the operations is smaller.
 SCALE_ASAN ?= 25
 SCALE_TSAN ?= 15
@@ -121,7 +122,7 @@ test:
 	$(SUB) $(ACTOR) $(OTHERS) CC=cc SAN= HOOK=
 	@tests/run.sh BUILD=$(BUILD) tests/format.sh tests/layers.sh tests/origins.sh tests/readme.sh tests/install_test.sh \
 	    AMX=$(BUILD)/amx $(BUILD)/tests/unit $(BUILD)/tests/process $(BUILD)/tests/stress tests/tool \
-	    $(BUILD)/gcc-hook/tests/hook tests/torture/short.sh tests/torture/others.sh \
+	    $(BUILD)/gcc-hook/tests/hook tests/torture/short.sh tests/torture/others.sh $(MORE_TESTS) \
 	    AMX_TEST_SCALE=$(SCALE_ASAN) AMX=$(BUILD)/gcc-asan/amx tests/tool \
 	    $(addprefix $(BUILD)/gcc-asan/tests/,unit process stress) \
 	    $(addprefix $(BUILD)/clang-asan/tests/,unit process stress) \
@@ -221,5 +222,5 @@ help:
 	@echo 'install      to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR'
 	@echo 'format       clang-format; format-check only looks'
 
-include $(wildcard bench/bench.mk)
+include $(sort $(wildcard bench/*.mk packaging/*.mk tests/*/*.mk))
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(TOOL_OBJ)) $(wildcard $(O)/tests/*/*.d)
