@@ -4,7 +4,7 @@
  * stores once, a free is one compare-and-swap, whoever owns the block. The slow paths visit one sector; the last
  * resort before "no memory" visits each sector once. Nothing loops on a word that another must change.
  */
-#include "extent.h"
+#include "checked.h"
 #include "os.h"
 
 void amxi_count(const amx_t *h, enum amxi_counter c, uint64_t n)
@@ -251,6 +251,7 @@ static AMXI_INLINE bool hand_out(amx_t *h, uint32_t k, amx_ref *out)
     w += AMXI_GEN_ONE - (AMX_STATE_CACHED - AMX_STATE_ALLOCATED);
     amxi_st64_rlx(&b->w0, w); /* relaxed: other threads get the reference through a release of the caller's */
     *out = AMXI_REF(k + h->first_pu, w);
+    amxi_block_allocated(h, k);
     return true;
 }
 
@@ -337,6 +338,7 @@ AMXI_SLOW int amxi_alloc_uncached(amx_t *h, uint64_t n, uint32_t align, amx_ref 
     amxi_count(h, AMXI_C_LARGE, 1);
     amxi_taken(h, u);
     *out = AMXI_REF(unit + h->first_pu, w0);
+    amxi_block_allocated(h, (uint32_t)unit);
     return AMX_OK;
 }
 
@@ -528,7 +530,10 @@ static int claim(amx_t *h, uint32_t k, amx_ref ref)
 {
     if (!amxi_bit(h->bits, k))
         return no_block(h, k, ref);
-    return claim_other(h, k, amxi_ld64_rlx(&amxi_block(h->seg, k)->w0), ref); /* the cas orders */
+    int e = claim_other(h, k, amxi_ld64_rlx(&amxi_block(h->seg, k)->w0), ref); /* the cas orders */
+    if (!e)
+        amxi_block_freed(h, k);
+    return e;
 }
 
 AMXI_SLOW static int claim_and_free(amx_t *h, uint32_t k, amx_ref ref)
@@ -561,6 +566,7 @@ static AMXI_INLINE int free_unit(amx_t *h, uint32_t k, amx_ref ref, bool by_ref)
      * another thread */
     if (AMXI_UNLIKELY(!amxi_cas64_ar(&b->w0, &w, w + (AMX_STATE_CACHED - AMX_STATE_ALLOCATED))))
         return claim_and_free(h, k, ref);
+    amxi_block_freed(h, k);
     m->slot[(uint8_t)in] = k;
     m->word = in + 1;
     return AMX_OK;

@@ -34,6 +34,7 @@ look() {
     need jq command -v jq
     need binutils command -v objdump
     need patch command -v patch
+    need valgrind test -e /usr/include/valgrind/memcheck.h
 }
 
 look
