@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # GNU make. `make help` lists the targets; docs are in README.md.
 #
-#   make [CC=clang] [SAN=address|thread] [HOOK=1] [CHECKED=1] [BUILD=dir] [V=1] TARGET
+#   make [CC=clang] [SAN=address|thread] [HOOK=1] [CHECKED=1] [USDT=1] [BUILD=dir] [V=1] TARGET
 #
 # Plain builds go to $(BUILD); every variant has a directory of its own below it: $(BUILD)/gcc-asan, ...
 
@@ -14,6 +14,7 @@ DESTDIR ?=
 SAN     ?=
 HOOK    ?=
 CHECKED ?=
+USDT    ?=
 
 VERSION_PARTS := $(shell awk '/define AMX_VERSION_(MAJOR|MINOR|PATCH) / {print $$3}' include/amx.h)
 MAJOR     := $(word 1,$(VERSION_PARTS))
@@ -33,13 +34,13 @@ $(error SAN is address or thread)
 endif
 endif
 
-VARIANT := $(notdir $(firstword $(CC)))$(SAN_NAME_$(SAN))$(if $(HOOK),-hook)$(if $(CHECKED),-checked)
+VARIANT := $(notdir $(firstword $(CC)))$(SAN_NAME_$(SAN))$(if $(HOOK),-hook)$(if $(CHECKED),-checked)$(if $(USDT),-usdt)
 O := $(BUILD)$(if $(filter-out cc,$(VARIANT)),/$(VARIANT))
 
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 WARN   := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 FLAGS   = -std=c11 -D_GNU_SOURCE -Iinclude $(WARN) -fvisibility=hidden $(if $(PLAIN),,$(SAN_FLAGS_$(SAN))) \
-          $(if $(HOOK),-DAMX_HOOK) $(if $(CHECKED),-DAMX_CHECKED) $(CFLAGS) $(CPPFLAGS)
+          $(if $(HOOK),-DAMX_HOOK) $(if $(CHECKED),-DAMX_CHECKED) $(if $(USDT),-DAMX_USDT) $(CFLAGS) $(CPPFLAGS)
 LINK    = $(CC) $(CFLAGS) $(SAN_FLAGS_$(SAN)) $(LDFLAGS)
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo '  $(1) $@')

@@ -11,6 +11,31 @@ void amxi_count(const amx_t *h, enum amxi_counter c, uint64_t n)
 {
     amxi_a64 *p = &amxi_handle(h->seg, h->tag - 1)->counter[c];
     amxi_st64_rlx(p, amxi_ld64_rlx(p) + n); /* single writer */
+    switch (c) {
+    case AMXI_C_REFILL:
+        AMXI_PROBE(refill, h->tag, n);
+        break;
+    case AMXI_C_FLUSH:
+        AMXI_PROBE(flush, h->tag, n);
+        break;
+    case AMXI_C_SKIP:
+        AMXI_PROBE(skip, h->tag, n);
+        break;
+    case AMXI_C_PUSH:
+        AMXI_PROBE(push, h->tag, n);
+        break;
+    case AMXI_C_DRAIN:
+        AMXI_PROBE(drain, h->tag, n);
+        break;
+    case AMXI_C_LARGE:
+        AMXI_PROBE(large, h->tag, n);
+        break;
+    case AMXI_C_REBUILD:
+        AMXI_PROBE(rebuild, h->tag, n);
+        break;
+    case AMXI_C_COUNT_:
+        break;
+    }
 }
 
 static void add_flow(const amx_t *h, enum amxi_flow f, uint64_t n)

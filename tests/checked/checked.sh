@@ -43,3 +43,9 @@ for good in good passed-on; do
 done
 AMX_TEST_SCALE=2 "$build/gcc-asan-checked/tests/stress/workload_test" >"$tmp/out" 2>&1
 verdict "AddressSanitizer has nothing to report: threads" $?
+
+make --no-print-directory BUILD="$build" CC=gcc SAN= HOOK= USDT=1 "$build/gcc-usdt/libamx.so" >"$tmp/out" 2>&1
+verdict "a build with probes" $?
+readelf -n "$build/gcc-usdt/libamx.so" 2>/dev/null | sed -n 's/^ *Name: //p' | sort -u | tr '\n' ' ' >"$tmp/out"
+[ "$(cat "$tmp/out")" = "drain flush large push rebuild recovered refill skip " ]
+verdict "perf and bpftrace find the probes" $?
