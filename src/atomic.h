@@ -7,7 +7,7 @@
  * more (docs/design.md, "Crash order").
  *
  * With AMX_HOOK (test builds) every store and read-modify-write first calls amxi_hook with the address that it is
- * about to change.
+ * about to change; with AMX_SCHED every load calls amxi_look too.
  */
 #ifndef AMXI_ATOMIC_H
 #define AMXI_ATOMIC_H
@@ -30,10 +30,17 @@ void amxi_hook(const volatile void *addr, size_t len);
 #else
 #define AMXI_HOOK_(p) ((void)0)
 #endif
+#ifdef AMX_SCHED
+void amxi_look(const volatile void *addr, size_t len);
+#define AMXI_LOOK_(p) amxi_look((p), sizeof *(p))
+#else
+#define AMXI_LOOK_(p) ((void)0)
+#endif
 
 #define AMXI_DEFINE_LD(bits, name, order)                                                                              \
     static inline uint##bits##_t amxi_ld##bits##_##name(const amxi_a##bits *p)                                         \
     {                                                                                                                  \
+        AMXI_LOOK_(p);                                                                                                 \
         AMXI_QUIET();                                                                                                  \
         uint##bits##_t v = __atomic_load_n(&p->v_, order);                                                             \
         AMXI_LOUD();                                                                                                   \
@@ -109,6 +116,7 @@ AMXI_DEFINE_ST(8, rlx, __ATOMIC_RELAXED)
  * (sector.c). What it returns is believed only if a header confirms it. */
 AMXI_NO_TSAN __attribute__((unused)) static uint32_t amxi_ld32_peek(const amxi_a32 *p)
 {
+    AMXI_LOOK_(p);
     AMXI_QUIET();
     uint32_t v = __atomic_load_n(&p->v_, __ATOMIC_RELAXED);
     AMXI_LOUD();
