@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A deterministic scheduler. The operations of a meeting (tests/hook/meeting.h) run as fibers of one thread; each access
- * to shared memory is a point at which another may go on, or the running one may die. All schedules up to a number of
- * preemptions are run, each from the same beginning.
+ * to shared memory is a point at which another may go on, and before each store the running one may die. All schedules up
+ * to a number of preemptions and deaths are run, each from the same beginning.
  *
  * Preempted is only before an access to a word that another fiber changes, or that it changes and another one looks at:
  * a preemption before any other access commutes with what follows until the next such one. Which words these are is
@@ -20,9 +20,17 @@
 
 #include <ucontext.h>
 
-enum { SWITCHES = 8, CHOICES = 4096, STEPS_MAX = 200000, WORDS = (256 << 10) / 8, SEEN = 1 << 16 };
+enum {
+    SWITCHES = 8,
+    HOME = 255,
+    WIDE = 200000,
+    CHOICES = 16384,
+    STEPS_MAX = 200000,
+    WORDS = (256 << 10) / 8,
+    SEEN = 1 << 16
+};
 
-/* Before step `step` fiber `to` goes on; the one that would have may be dead. */
+/* Before step `step` fiber `to` goes on (HOME: nobody is left); the one that would have may be dead. */
 struct change_over {
     uint32_t step;
     uint8_t to;
@@ -30,19 +38,21 @@ struct change_over {
 };
 struct plan {
     uint8_t n, first, cost;
-    bool death;
+    uint8_t deaths;
     struct change_over at[SWITCHES];
 };
 /* A point where it could have gone otherwise. */
 struct choice {
     uint32_t step;
-    uint8_t fiber; /* that runs there; FIBERS: one has ended here */
-    uint8_t left;  /* bits of those who could go on */
+    uint8_t others; /* bits of those who could go on */
+    bool ended;     /* the one that ran has, so that one of them must */
+    bool meets;     /* an access to a word that concerns others too: to go on with one of them makes a difference */
 };
 
 static struct {
     unsigned fibers, bound;
-    bool deaths;
+    unsigned deaths; /* in one schedule, at most */
+    struct rng dice;
     bool on; /* fibers are running: accesses count */
     ucontext_t home, context[DEPTH];
     uint8_t stack[DEPTH][256 << 10];
@@ -123,12 +133,18 @@ static void die(unsigned fiber)
     pid->v_ = INT32_MAX | pid->v_ >> 32 << 32;
 }
 
-static void offer(uint8_t fiber, uint8_t left)
+static void offer(uint8_t others, bool ended, bool meets)
 {
-    if (x.at < x.plan.n || !left)
-        return; /* the plan goes on: choices before its end were offered when it was made */
+    if (x.at < x.plan.n)
+        return; /* choices before the plan's end were offered when it was made */
     must(x.choices < CHOICES);
-    x.choice[x.choices++] = (struct choice){x.step, fiber, left};
+    x.choice[x.choices++] = (struct choice){x.step, others, ended, meets};
+}
+
+static void home(void)
+{
+    x.on = false;
+    must(swapcontext(&x.context[x.now], &x.home) == 0);
 }
 
 static bool due(void)
@@ -152,10 +168,12 @@ static void access_to(const volatile void *addr, bool change)
         struct change_over c = x.plan.at[x.at++];
         if (c.dies)
             die(x.now);
+        if (c.to == HOME)
+            home();
         go_to(c.to);
         met(w, change); /* as this fiber */
-    } else if (common(w)) {
-        offer((uint8_t)x.now, (uint8_t)(x.left & ~(1u << x.now)));
+    } else if (common(w) || change) {
+        offer((uint8_t)(x.left & ~(1u << x.now)), false, common(w));
     }
 }
 
@@ -177,15 +195,13 @@ static void fiber_main(int fiber)
     act(scene.h[fiber], scene.op[fiber]);
     x.left &= ~(1u << fiber);
     x.step++;
-    if (!x.left) {
-        x.on = false;
-        must(swapcontext(&x.context[fiber], &x.home) == 0);
-    }
+    if (!x.left)
+        home();
     unsigned next = (unsigned)__builtin_ctz(x.left);
     if (due())
         next = x.plan.at[x.at++].to;
     else
-        offer(DEPTH, (uint8_t)(x.left & ~(1u << next)));
+        offer((uint8_t)(x.left & ~(1u << next)), true, true);
     go_to(next);
     must(false); /* an ended one never goes on */
 }
@@ -293,7 +309,7 @@ static void run(const struct plan *p)
 {
     x.plan = *p;
     restore();
-    scene.mortal = p->death;
+    scene.mortal = p->deaths != 0;
     x.at = x.choices = 0;
     x.step = x.alone = 0;
     x.left = (1u << x.fibers) - 1;
@@ -313,7 +329,7 @@ static void run(const struct plan *p)
     if (!new_end())
         return;
     x.judged++;
-    if (p->death)
+    if (p->deaths)
         judge_death();
     else
         scene_judge();
@@ -333,18 +349,31 @@ static void push(const struct plan *p, struct change_over c, unsigned cost)
     *q = *p;
     q->at[q->n++] = c;
     q->cost = (uint8_t)(p->cost + cost);
-    q->death |= c.dies;
+    q->deaths = (uint8_t)(q->deaths + c.dies);
 }
 
 static void branch(const struct plan *p, const struct choice *c)
 {
+    bool may_die = p->deaths < x.deaths && !c->ended;
     for (uint8_t to = 0; to < x.fibers; to++) {
-        if (!(c->left >> to & 1))
+        if (!(c->others >> to & 1))
             continue;
-        push(p, (struct change_over){c->step, to, false}, c->fiber != DEPTH);
-        if (x.deaths && !p->death && c->fiber != DEPTH)
+        if (c->meets)
+            push(p, (struct change_over){c->step, to, false}, !c->ended);
+        if (may_die)
             push(p, (struct change_over){c->step, to, true}, 1);
     }
+    if (may_die && !c->others)
+        push(p, (struct change_over){c->step, HOME, true}, 1);
+}
+
+/* One of those that are left: any, so that what is run is spread over all if there are too many. */
+static struct plan take(void)
+{
+    size_t i = x.plans < WIDE ? rng_below(&x.dice, x.plans) : x.plans - 1;
+    struct plan p = x.stack_of_plans[i];
+    x.stack_of_plans[i] = x.stack_of_plans[--x.plans];
+    return p;
 }
 
 /* Every schedule of the operations that stand in the scene; at most `limit`. false: there were more. */
@@ -352,6 +381,7 @@ static bool explore(uint64_t limit)
 {
     uint64_t begin = x.explored;
     uint32_t before;
+    x.dice = rng_make(begin, 5);
     remember();
     memset(x.looked, 0, sizeof x.looked);
     memset(x.changed, 0, sizeof x.changed);
@@ -368,7 +398,7 @@ static bool explore(uint64_t limit)
                     break;
                 if (x.explored - begin >= limit)
                     return false;
-                p = x.stack_of_plans[--x.plans];
+                p = take();
             }
         }
     } while (x.words_met != before);
@@ -387,12 +417,14 @@ static void explore_at_random(struct rng *r, uint64_t runs)
         run(&p);
         while (p.n < depth && x.choices) {
             const struct choice *c = &x.choice[rng_below(r, x.choices)];
-            uint8_t to = (uint8_t)rng_below(r, x.fibers);
-            if (!(c->left >> to & 1))
+            bool dies = p.deaths < x.deaths && !c->ended && (!c->meets || rng_below(r, 8) == 0);
+            uint8_t to = c->others ? (uint8_t)__builtin_ctz(c->others) : HOME;
+            if (c->others & (c->others - 1) && rng_below(r, 2)) /* the other one of two */
+                to = (uint8_t)__builtin_ctz(c->others & (c->others - 1u));
+            if (!dies && (!c->meets || to == HOME))
                 continue;
-            bool dies = x.deaths && !p.death && c->fiber != DEPTH && rng_below(r, 4) == 0;
             p.at[p.n++] = (struct change_over){c->step, to, dies};
-            p.death |= dies;
+            p.deaths = (uint8_t)(p.deaths + dies);
             run(&p);
         }
     }

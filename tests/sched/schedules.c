@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *   schedules [BOUND [LIMIT [RUNS [SEED]]]]
- * All schedules with up to BOUND (3) preemptions or deaths of each pair of operations, at most LIMIT of a pair; of chosen
- * triples with one less; and RUNS random ones of each of 400 random triples. Ends with what it counted. A violation is
- * told with the schedule that shows it, and the rest goes on.
+ *   schedules [BOUND [LIMIT [RUNS [SEED [VIOLATIONS]]]]]
+ * All schedules with up to BOUND (3) preemptions and deaths of each pair of operations and of chosen triples, at most LIMIT
+ * of each, then a random choice; and RUNS random ones of each of 400 random triples. Ends with what it counted. A violation is
+ * told with the schedule that shows it, and the rest goes on, unless there are more than VIOLATIONS (20).
  */
 #include "explore.h"
 
@@ -33,6 +33,8 @@ static const enum op triples[][3] = {
     {ALLOC, ALLOC, ALLOC},
     {HEAL, HEAL, FREE_RIGHT},
     {ADOPT, FREE_PUBLIC, RECOVER},
+    {GIVE, ALLOC, RECOVER},
+    {ALLOC, FREE_MIDDLE, RECOVER},
 };
 enum { TRIPLES = sizeof triples / sizeof *triples };
 
@@ -68,8 +70,8 @@ static void all_jobs(unsigned bound, uint64_t runs, uint64_t seed)
                 add_pair((enum op)a, (enum op)b, warm, bound);
     for (unsigned i = 0; i < TRIPLES; i++)
         for (int warm = 0; warm < 2; warm++)
-            job[jobs++] = (struct job){3,     (uint8_t)(bound > 1 ? bound - 1 : 1),          warm,
-                                       false, {triples[i][0], triples[i][1], triples[i][2]}, {0}};
+            job[jobs++] =
+                (struct job){3, (uint8_t)bound, warm, false, {triples[i][0], triples[i][1], triples[i][2]}, {0}};
     for (unsigned i = 0; runs && i < RANDOM_TRIPLES; i++) {
         struct job j = {3, SWITCHES, rng_below(&r, 2), true, {OPS, OPS, OPS}, {0}};
         for (int k = 0; k < 3; k++)
@@ -91,7 +93,7 @@ static void work(unsigned worker, uint64_t limit, uint64_t runs, uint64_t seed)
         tally->at[worker] = i;
         x.fibers = j->n;
         x.bound = j->bound;
-        x.deaths = true;
+        x.deaths = x.fibers - 1;
         scene.warm = j->warm;
         memcpy(scene.op, j->op, sizeof scene.op);
         scene_set();
@@ -128,6 +130,7 @@ int main(int argc, char **argv)
     uint64_t limit = argc > 2 ? strtoull(argv[2], NULL, 10) : 100000;
     uint64_t runs = argc > 3 ? strtoull(argv[3], NULL, 10) : 200;
     uint64_t seed = argc > 4 ? strtoull(argv[4], NULL, 10) : test_seed();
+    unsigned most = argc > 5 ? (unsigned)atoi(argv[5]) : 20;
     pid_t pid[WORKERS];
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     workers = n < 1 ? 1 : n > WORKERS ? WORKERS : (unsigned)n;
@@ -151,7 +154,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "violation (%s %d) in %s%s%s%s%s\n", WIFSIGNALED(status) ? "signal" : "exit",
                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), j ? names[j->op[0]] : "?", j ? " | " : "",
                 j ? names[j->op[1]] : "", j && j->n > 2 ? " | " : "", j && j->n > 2 ? names[j->op[2]] : "");
-        if (violations > 20) {
+        if (violations > most) {
             for (unsigned k = 0; k < workers; k++)
                 kill(pid[k], SIGKILL);
             break;
