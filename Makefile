@@ -18,7 +18,7 @@ VERSION_PARTS := $(shell awk '/define AMX_VERSION_(MAJOR|MINOR|PATCH) / {print $
 MAJOR     := $(word 1,$(VERSION_PARTS))
 MINOR     := $(word 2,$(VERSION_PARTS))
 VERSION   := $(MAJOR).$(MINOR).$(word 3,$(VERSION_PARTS))
-SOVERSION := 0
+SOVERSION := 1
 
 # --- variants --------------------------------------------------------------------------------------------------------
 
@@ -50,7 +50,7 @@ LIB_OBJ  := $(patsubst %.c,$(O)/%.o,$(wildcard src/*.c))
 TOOL_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard tools/*.c))
 KINDS    ?= $(if $(HOOK),hook,unit process stress)
 TESTS    := $(patsubst %.c,$(O)/%,$(wildcard $(KINDS:%=tests/%/*_test.c)))
-FORMAT   := $(wildcard include/*.h src/*.[ch] tools/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
+FORMAT   := $(wildcard include/*.h src/*.[ch] tools/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc examples/*.c)
 
 .PHONY: all lib tool tests test quick workloads endurance copies torture torture-others mutants demo install format format-check clean help
 .DELETE_ON_ERROR:

@@ -69,7 +69,7 @@ use() { # COMPILER STANDARD FILE static|shared
         flags=$(pkg-config --cflags --libs amx) || return
     fi
     $1 -std=$2 $warn "$root/$3" -o "$root/use" $flags || return
-    [ "$4" = static ] || readelf -d "$root/use" | grep -q 'NEEDED.*\[libamx\.so\.0\]' || return
+    [ "$4" = static ] || readelf -d "$root/use" | grep -q 'NEEDED.*\[libamx\.so\.1\]' || return
     LD_LIBRARY_PATH=$([ "$4" = static ] || echo "$lib") "$root/use"
 }
 for how in shared static; do
