@@ -2,9 +2,16 @@
 # Included by the Makefile: the forms in which amx reaches those who use it.
 #
 #   make amalgamation     the library in two files, $(O)/amalgamation/amx.h and amx.c
+#   make man              manual pages, in $(O)/man
 
-.PHONY: amalgamation
+.PHONY: amalgamation man
 amalgamation:
 	$(Q)packaging/amalgamate.sh $(O)/amalgamation
 
-MORE_TESTS += tests/examples.sh tests/amalgamation.sh
+man: $(O)/man/made
+$(O)/man/made: packaging/man.sh packaging/man.awk $(HEADERS) $(O)/amx
+	$(call say,MAN)
+	$(Q)packaging/man.sh $(@D) $(O)/amx $(VERSION)
+	$(Q)touch $@
+
+MORE_TESTS += tests/examples.sh tests/amalgamation.sh tests/man.sh tests/completion.sh tests/gdb.sh

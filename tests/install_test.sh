@@ -120,3 +120,23 @@ refuses() { # VERSION
 for version in 0.0 0.2 1.0; do
     try "CMake refuses version $version" refuses $version
 done
+
+# What does not get linked: pages, completion, the gdb script, each where its reader looks.
+companions() {
+    local share=$root/to/usr/share
+    MANPATH=$share/man man -P cat 3 amx_alloc | grep -q 'Allocates n bytes' &&
+        cmp "$share/bash-completion/completions/amx" packaging/completion/amx.bash &&
+        cmp "$share/zsh/site-functions/_amx" packaging/completion/_amx &&
+        cmp "$share/amx/amx-gdb.py" tools/gdb/amx-gdb.py && ls "$share"/man/man1/amx.1 "$share"/man/man7/amx.7
+}
+try "pages, completion, gdb script" companions
+
+# Takes away what was installed, and nothing that was there.
+uninstalls() {
+    touch "$lib/libother.so" "$root/to/usr/share/man/man3/other.3"
+    make --no-print-directory uninstall BUILD="${BUILD:-build}" DESTDIR="$root/to" PREFIX=/usr LIBDIR=$libdir || return
+    (cd "$root/to" && find . ! -type d && find . -name amx) >"$root/left"
+    cat "$root/left"
+    [ "$(sort "$root/left" | xargs)" = ".$libdir/libother.so ./usr/share/man/man3/other.3" ]
+}
+try "make uninstall" uninstalls

@@ -34,6 +34,11 @@ look() {
     need jq command -v jq
     need binutils command -v objdump
     need patch command -v patch
+    need gdb command -v gdb
+    need zsh command -v zsh
+    need mandoc command -v mandoc
+    need groff-base command -v groff
+    need man-db command -v man
 }
 
 look
