@@ -39,6 +39,11 @@ look() {
     need mandoc command -v mandoc
     need groff-base command -v groff
     need man-db command -v man
+    if command -v dpkg >/dev/null; then # elsewhere there is no package to be made
+        need build-essential dpkg -s build-essential
+        need debhelper command -v dh
+        need lintian command -v lintian
+    fi
 }
 
 look
