@@ -326,7 +326,7 @@ function chunk(comment, code,    i, name, page, to)
     chunk_comment[page, to] = inside(comment)
     chunk_code[page, to] = code
     if (!(page in header_of))
-        header_of[page] = header == "amx_segment.h" || header == "amx_arena.h" || header == "amx_look.h" ? "amx.h" : header
+        header_of[page] = header in included ? "amx.h" : header
 }
 
 function heading(    i, name, s)
@@ -334,7 +334,7 @@ function heading(    i, name, s)
     s = ""
     for (i = 1; i <= entries; i++) {
         name = name_of(e_text[i])
-        if (e_depth[i] || name == "" || e_text[i] ~ /^(typedef int|})/)
+        if (e_depth[i] || name == "" || e_text[i] ~ /^(typedef int|[}])/)
             continue
         if (e_text[i] ~ /^(struct|enum)/)
             name = substr(e_text[i], 1, index(e_text[i], " ")) name
@@ -346,7 +346,7 @@ function heading(    i, name, s)
         }
         s = s (s == "" ? "" : ", ") name
     }
-    return s == "" && e_text[1] ~ /^enum {/ ? substr(e_text[2], 1, index(e_text[2] " ", " ") - 1) ", ..." : s
+    return s == "" && e_text[1] ~ /^enum [{]/ ? substr(e_text[2], 1, index(e_text[2] " ", " ") - 1) ", ..." : s
 }
 
 function write_page(page,    i, k, name, names, n, s, others)
@@ -433,6 +433,8 @@ mode == "headers" && FNR == 1 {
     next # the licence
 }
 mode == "headers" {
+    if (header == "amx.h" && /^#include "/)
+        included[substr($2, 2, length($2) - 2)] = 1
     if (!in_comment && code != "" && /^\/\*/) {
         chunk(comment, code)
         comment = code = ""
@@ -459,7 +461,7 @@ mode == "headers" {
     } else if (/^$/) {
         chunk(comment, code)
         comment = code = ""
-    } else if (!/^(#(if|else|elif|endif|include|define AMX(_[A-Z]+)?_H$)|extern "C"|}$)/) {
+    } else if (!/^(#(if|else|elif|endif|include|define AMX(_[A-Z]+)?_H$)|extern "C"|[}]$)/) {
         code = code $0 "\n"
     }
     next

@@ -12,10 +12,22 @@ export AMX_DIR=$tmp PATH=$build:$PATH DEBUGINFOD_URLS=
 cc -std=c11 -g -Iinclude tests/gdb/aborts.c "$build/libamx.a" -lpthread -o "$tmp/aborts" || exit 1
 cd "$tmp" || exit 1
 
+# What a walk may meet: a sector with somebody inside, one in quarantine, one with a block of no size.
+cat >damage.py <<'P'
+s = next(Segment(address) for address, file in segments() if "memfd" not in file)
+put = gdb.selected_inferior().write_memory
+put(s.base + s.table + 50 * s.stride, struct.pack("<Q", HELD | 1 << 4))
+put(s.base + s.table + 60 * s.stride, struct.pack("<Q", QUARANTINED))
+put(s.base + s.data + (70 << s.log2) + 8, struct.pack("<Q", 0))
+gdb.set_convenience_variable("address", s.base)
+P
+
 gdb -nx -batch -ex 'set disable-randomization off' -ex run -ex 'generate-core-file core' \
     -ex "source $script" -ex 'shell echo ALIVE' -ex amx-segments \
     -ex 'shell amx stat aborts --json >stat' -ex 'shell amx blocks aborts --no-headings >blocks' \
-    -ex 'shell amx info aborts --json >info' ./aborts >alive 2>&1
+    -ex 'shell amx info aborts --json >info' \
+    -ex "source damage.py" -ex 'shell amx stat aborts --json >damaged-stat 2>/dev/null' \
+    -ex "shell echo DAMAGED" -ex "amx-stat $"address -ex "amx-blocks $"address ./aborts >alive 2>&1
 if grep -qi 'could not trace the inferior\|ptrace: Operation not permitted' alive; then
     echo "ok gdb # skip: processes may not be traced here"
     exit 0
@@ -36,7 +48,7 @@ same() {
 }
 
 look 'shell echo BEGIN' amx-segments >segments
-sed '1,/ALIVE/d' alive >segments-alive
+sed '1,/ALIVE/d; /DAMAGED/,$d' alive >segments-alive
 addresses=$(sed 's/ .*//' segments)
 if [ "$(wc -l <segments)" = 2 ] && grep -q ' 1048576 bytes, ' segments &&
     grep -q ' 65536 bytes, .*memfd:' segments; then
@@ -52,11 +64,20 @@ look 'shell echo BEGIN' "amx-blocks $named" | sed 1d | awk '{ $1 = $1 } 1' >core
 awk '{ $1 = $1 } 1' blocks >tool-blocks
 same "blocks" core-blocks tool-blocks
 
+of_tool() { # FILE: the numbers that are in core-stat
+    while read -r key _; do
+        jq -r --arg k "$key" '"\($k) \(.[$k])"' "$1"
+    done <core-stat
+}
 look 'shell echo BEGIN' "amx-stat $named" | awk '{ print $1, $2 }' >core-stat
-while read -r key _; do
-    jq -r --arg k "$key" '"\($k) \(.[$k])"' stat
-done <core-stat >tool-stat
+of_tool stat >tool-stat
 same "statistics" core-stat tool-stat
+sed '1,/DAMAGED/d; /OFFSET/,$d' alive | awk '{ print $1, $2 }' >gdb-stat
+of_tool damaged-stat >tool-stat
+same "statistics of a damaged one" gdb-stat tool-stat
+sed '1,/DAMAGED/d' alive | grep '^#' >gdb-notes
+printf '# sector %s\n' '50: handle 1 is inside' '60: quarantined' '70: damaged at unit 0' >notes
+same "where it is damaged" gdb-notes notes
 # Not a comparison of zeros: every sort of block was there.
 if awk '/^(live|free|cached|acked|published|kept|large)_blocks/ && $2 > 0 { n++ } END { exit n != 7 }' core-stat; then
     echo "ok every sort of block"
