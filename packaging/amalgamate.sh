@@ -9,23 +9,33 @@ out=$(realpath "$1")
 cd "$(dirname "$0")/.."
 
 # inline DIR FILE...: each file of DIR once, those that it includes in its place; other includes by "..." are dropped.
-# Includes of the system stay if DIR is include; those of src/ stand at the top of amx.c already.
+# Includes of the system stay if DIR is include. Those of src/ stand at the top of amx.c already, but for those that
+# depend on something: what these declare is not ours to hide.
 inline() {
     awk -v dir="$1" '
-        function put(file,    line, name) {
+        function put(file,    line, name, depth) {
             if (seen[file]++)
                 return
-            while ((getline line < file) > 0)
+            depth = 0
+            while ((getline line < file) > 0) {
+                if (line ~ /^#if/ && line !~ /_H$/)
+                    depth++
+                if (line ~ /^#endif/)
+                    depth--
                 if (line ~ /^#include "/) {
                     split(line, name, "\"")
                     name[2] = dir "/" name[2]
-                    if (!(name[2] in seen) && (getline < name[2]) >= 0) {
+                    if (name[2] ~ /\.h$/ && !(name[2] in seen) && (getline < name[2]) >= 0) {
                         close(name[2])
                         put(name[2])
                     }
-                } else if (line !~ /SPDX-License/ && !(dir == "src" && line ~ /^#include </)) {
+                } else if (line ~ /^#include </ && dir == "src") {
+                    if (depth > 0)
+                        print "#pragma GCC visibility push(default)\n" line "\n#pragma GCC visibility pop"
+                } else if (line !~ /SPDX-License/) {
                     print line
                 }
+            }
             close(file)
         }
         BEGIN { for (i = 2; i < ARGC; i++) put(ARGV[i]) }' "$@"
@@ -54,7 +64,8 @@ clashes=$(awk '
     echo "#ifndef _GNU_SOURCE"
     echo "#define _GNU_SOURCE"
     echo "#endif"
-    grep -h '^#include <' src/*.[ch] | sort -u
+    awk 'FNR == 1 { depth = 0 } /^#if/ && !/_H$/ { depth++ } /^#endif/ { depth-- } /^#include </ && depth < 1' \
+        src/*.[ch] | sort -u
     echo '#include "amx.h"'
     # Whoever makes a shared library of it exports what amx.h declares, no more.
     echo "#pragma GCC visibility push(hidden)"
@@ -65,8 +76,10 @@ clashes=$(awk '
         echo "/* --- $file */"
         mine=$(for name in $clashes; do grep -qw "$name" "$file" && echo "$name"; done || true)
         for name in $mine; do echo "#define $name ${name}_in_$base"; done
-        sed -e '/^#include /d' -e '/SPDX-License/d' "$file"
+        sed '/^#include "/d' "$file" >"$out/part"
+        inline src "$out/part"
         for name in $mine $(sed -n 's/^#define \([A-Za-z_0-9]*\).*/\1/p' "$file" | sort -u); do echo "#undef $name"; done
     done
     echo "#pragma GCC visibility pop"
 } >"$out/amx.c"
+rm "$out/part"
