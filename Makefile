@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # GNU make. `make help` lists the targets; docs are in README.md.
 #
-#   make [CC=clang] [SAN=address|thread] [HOOK=1] [BUILD=dir] [V=1] TARGET
+#   make [CC=clang] [SAN=address|thread] [HOOK=1] [SCHED=1] [CHECKED=1] [USDT=1] [BUILD=dir] [V=1] TARGET
 #
 # Plain builds go to $(BUILD); every variant has a directory of its own below it: $(BUILD)/gcc-asan, ...
 
@@ -14,6 +14,9 @@ DATADIR ?= $(PREFIX)/share
 DESTDIR ?=
 SAN     ?=
 HOOK    ?=
+SCHED   ?=
+CHECKED ?=
+USDT    ?=
 
 VERSION_PARTS := $(shell awk '/define AMX_VERSION_(MAJOR|MINOR|PATCH) / {print $$3}' include/amx.h)
 MAJOR     := $(word 1,$(VERSION_PARTS))
@@ -33,13 +36,13 @@ $(error SAN is address or thread)
 endif
 endif
 
-VARIANT := $(notdir $(firstword $(CC)))$(SAN_NAME_$(SAN))$(if $(HOOK),-hook)
+VARIANT := $(notdir $(firstword $(CC)))$(SAN_NAME_$(SAN))$(if $(HOOK),-hook)$(if $(SCHED),-sched)$(if $(CHECKED),-checked)$(if $(USDT),-usdt)
 O := $(BUILD)$(if $(filter-out cc,$(VARIANT)),/$(VARIANT))
 
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 WARN   := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
-FLAGS   = -std=c11 -D_GNU_SOURCE -Iinclude $(WARN) -fvisibility=hidden $(SAN_FLAGS_$(SAN)) \
-          $(if $(HOOK),-DAMX_HOOK) $(CFLAGS) $(CPPFLAGS)
+FLAGS   = -std=c11 -D_GNU_SOURCE -Iinclude $(WARN) -fvisibility=hidden $(if $(PLAIN),,$(SAN_FLAGS_$(SAN))) \
+          $(if $(HOOK)$(SCHED),-DAMX_HOOK) $(if $(SCHED),-DAMX_SCHED) $(if $(CHECKED),-DAMX_CHECKED) $(if $(USDT),-DAMX_USDT) $(CFLAGS) $(CPPFLAGS)
 LINK    = $(CC) $(CFLAGS) $(SAN_FLAGS_$(SAN)) $(LDFLAGS)
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo '  $(1) $@')
@@ -66,6 +69,8 @@ tests: $(TESTS)
 
 # The same objects serve both libraries. No semantic interposition: our calls of our own public functions stay direct.
 $(O)/src/%.o: EXTRA := -fPIC -fno-semantic-interposition
+# A checked library tells the sanitizer about blocks, and so must not be looked at itself.
+$(O)/src/%.o: PLAIN := $(CHECKED)
 # Tests may look behind the curtain; tools may not.
 $(O)/tests/%.o: EXTRA := -Isrc -I.
 
@@ -80,7 +85,7 @@ $(O)/libamx.a: $(LIB_OBJ)
 
 $(O)/libamx.so.$(SOVERSION): $(LIB_OBJ) amx.map
 	$(call say,LD)
-	$(Q)$(LINK) -shared -Wl,-soname,$(@F) -Wl,--version-script,amx.map $(if $(SAN)$(HOOK),,-Wl,-z,defs) \
+	$(Q)$(LINK) -shared -Wl,-soname,$(@F) -Wl,--version-script,amx.map $(if $(SAN)$(HOOK)$(SCHED),,-Wl,-z,defs) \
 	    $(LIB_OBJ) -lpthread -o $@
 
 $(O)/libamx.so: $(O)/libamx.so.$(SOVERSION)

@@ -57,6 +57,59 @@ struct amx_stats {
 };
 AMX_API int amx_stat(const amx_t *h, struct amx_stats *out);
 
+/** What amx_stat_by counts apart. */
+enum amx_by {
+    AMX_BY_CLASS = 0,  /**< of size, as the matrix has them; the last one: larger than a sector */
+    AMX_BY_SECTOR = 1, /**< a large block counts where its header is */
+    AMX_BY_HANDLE = 2, /**< the owner of a block, or who caches or queued it */
+    AMX_BY_PEER = 3
+};
+
+/** Numbers of one class, sector, handle or peer. Bytes are with headers. */
+struct amx_group {
+    size_t struct_size;
+    uint32_t
+        index; /**< class, sector, peer entry; handle entry + 1. What is nobody's: 0 by handle, UINT32_MAX by peer */
+    uint32_t peer;      /**< by handle: its peer entry; UINT32_MAX: none */
+    amx_id id;          /**< by handle: whose it is now */
+    uint64_t min_bytes; /**< by class: its blocks' sizes */
+    uint64_t max_bytes;
+    uint64_t live_blocks;
+    uint64_t live_bytes;
+    uint64_t free_blocks;
+    uint64_t free_bytes;
+    uint64_t cached_blocks;
+    uint64_t cached_bytes;
+    uint64_t acked_blocks;
+    uint64_t acked_bytes;
+    uint64_t largest_free; /**< block; the largest against free_bytes is the fragmentation */
+    /* By handle, since it was opened; by peer the sums over its handles. */
+    uint64_t hits;           /**< allocations served by the cache; told late, when the cache is filled or emptied */
+    uint64_t refills;        /**< visits to the matrix for more: allocations that the cache could not serve */
+    uint64_t flushes;        /**< times that blocks went back to sectors */
+    uint64_t skips;          /**< sectors passed over because somebody was inside */
+    uint64_t pushes;         /**< times that blocks were left in a sector's queue */
+    uint64_t drains;         /**< blocks taken from queues */
+    uint64_t large;          /**< blocks larger than a sector made */
+    uint64_t rebuilds;       /**< sectors whose lists were made anew */
+    uint64_t taken_bytes;    /**< from the matrix */
+    uint64_t returned_bytes; /**< to it, also of blocks that others took */
+    uint64_t peak_bytes;     /**< high-water mark of taken - returned; by peer an upper bound */
+    uint32_t held;           /**< by sector: in use this moment, or by a dead peer, and so not seen */
+    uint32_t bad;            /**< by sector: damaged, quarantined */
+};
+typedef int amx_group_fn(const struct amx_group *group, void *ctx); /**< not 0: stop */
+
+/**
+ * The numbers of amx_stat, by class, sector, handle or peer, and what handles count. Calls fn for each in order; those
+ * that do not exist and own nothing are left out. The sums over the groups are the numbers of amx_stat, but for bytes
+ * that are in no block (between the end of a large block and the next, not yet collected).
+ * Errors: AMX_E_INVAL, AMX_E_SYS (no private memory), AMX_E_FORKED; AMX_E_PARTIAL and AMX_E_CORRUPT at the end, as
+ * amx_walk; fn's number if not 0. Thread: any; disturbs nobody. Memory: a record per group and one sector's worth of
+ * records, on the heap. Source: none; the published code counted nothing.
+ */
+AMX_API int amx_stat_by(const amx_t *h, enum amx_by by, amx_group_fn *fn, void *ctx);
+
 /** How grave a finding is. */
 enum amx_grade {
     AMX_GRADE_NOTE = 0,   /**< no fault: in use, or waiting in a queue */

@@ -4,13 +4,63 @@
  * stores once, a free is one compare-and-swap, whoever owns the block. The slow paths visit one sector; the last
  * resort before "no memory" visits each sector once. Nothing loops on a word that another must change.
  */
-#include "extent.h"
+#include "checked.h"
 #include "os.h"
 
 void amxi_count(const amx_t *h, enum amxi_counter c, uint64_t n)
 {
     amxi_a64 *p = &amxi_handle(h->seg, h->tag - 1)->counter[c];
     amxi_st64_rlx(p, amxi_ld64_rlx(p) + n); /* single writer */
+    switch (c) {
+    case AMXI_C_REFILL:
+        AMXI_PROBE(refill, h->tag, n);
+        break;
+    case AMXI_C_FLUSH:
+        AMXI_PROBE(flush, h->tag, n);
+        break;
+    case AMXI_C_SKIP:
+        AMXI_PROBE(skip, h->tag, n);
+        break;
+    case AMXI_C_PUSH:
+        AMXI_PROBE(push, h->tag, n);
+        break;
+    case AMXI_C_DRAIN:
+        AMXI_PROBE(drain, h->tag, n);
+        break;
+    case AMXI_C_LARGE:
+        AMXI_PROBE(large, h->tag, n);
+        break;
+    case AMXI_C_REBUILD:
+        AMXI_PROBE(rebuild, h->tag, n);
+        break;
+    case AMXI_C_COUNT_:
+        break;
+    }
+}
+
+static void add_flow(const amx_t *h, enum amxi_flow f, uint64_t n)
+{
+    amxi_a64 *p = &amxi_handle(h->seg, h->tag - 1)->flow[f];
+    amxi_st64_rlx(p, amxi_ld64_rlx(p) + n); /* single writer */
+}
+
+void amxi_taken(const amx_t *h, uint64_t units)
+{
+    amxi_a64 *flow = amxi_handle(h->seg, h->tag - 1)->flow;
+    add_flow(h, AMXI_F_TAKEN, units * AMXI_UNIT);
+    uint64_t has = amxi_ld64_rlx(&flow[AMXI_F_TAKEN]) - amxi_ld64_rlx(&flow[AMXI_F_RETURNED]);
+    if (has < UINT64_C(1) << 63 && has > amxi_ld64_rlx(&flow[AMXI_F_HIGH])) /* else it freed what others took */
+        amxi_st64_rlx(&flow[AMXI_F_HIGH], has);
+}
+
+void amxi_returned(const amx_t *h, uint64_t units)
+{
+    add_flow(h, AMXI_F_RETURNED, units * AMXI_UNIT);
+}
+
+static uint32_t units_at(const amx_t *h, uint32_t k)
+{
+    return AMXI_W1_SIZE(amxi_ld64_rlx(&amxi_block(h->seg, k)->w1));
 }
 
 /* --- Visiting a sector --- */
@@ -48,9 +98,22 @@ static int take_from(const amx_t *h, uint32_t s, const struct amxi_want *q, uint
         return amxi_sec_failed(&x);
     }
     amxi_sec_leave(&x);
-    for (uint32_t i = 0; i < *n; i++)
+    uint64_t units = 0;
+    for (uint32_t i = 0; i < *n; i++) {
         out[i] += s << h->seg->g.su_log2;
+        units += units_at(h, out[i]);
+    }
+    if (units)
+        amxi_taken(h, units);
     return AMX_OK;
+}
+
+/* What the magazine has served since the last time, for all to see; it has n blocks now. */
+static void set_mag(const amx_t *h, struct amxi_mag *m, uint32_t n)
+{
+    if (m->word >> 8)
+        add_flow(h, AMXI_F_HITS, m->word >> 8);
+    m->word = n;
 }
 
 static bool trim(amx_t *h)
@@ -58,8 +121,8 @@ static bool trim(amx_t *h)
     bool all = true;
     for (uint32_t b = 0; b < AMXI_MAG_BINS; b++) {
         struct amxi_mag *m = &h->mag[b];
-        uint32_t n = m->n;
-        m->n = 0;
+        uint32_t n = AMXI_MAG_N(m);
+        set_mag(h, m, 0);
         m->back = false;
         if (n && !amxi_give_back(h, m->slot, n))
             all = false;
@@ -191,7 +254,7 @@ static bool grow(amx_t *h, uint32_t b)
     struct amxi_mag *m = &h->mag[b];
     uint32_t handles = amxi_ld32_rlx(&amxi_head(h->seg)->handles_high);
     uint64_t share = h->budget_all / (handles ? handles : 1), budget = share < h->budget ? share : h->budget;
-    uint32_t cap = m->cap ? m->cap * 2u : 1u;
+    uint8_t cap = m->cap ? (uint8_t)(m->cap * 2u) : 1;
     if (cap > AMXI_MAG_SLOTS)
         cap = AMXI_MAG_SLOTS;
     uint64_t more = (uint64_t)(cap - m->cap) * amxi_bin_units(b) * AMXI_UNIT;
@@ -213,6 +276,7 @@ static AMXI_INLINE bool hand_out(amx_t *h, uint32_t k, amx_ref *out)
     w += AMXI_GEN_ONE - (AMX_STATE_CACHED - AMX_STATE_ALLOCATED);
     amxi_st64_rlx(&b->w0, w); /* relaxed: other threads get the reference through a release of the caller's */
     *out = AMXI_REF(k + h->first_pu, w);
+    amxi_block_allocated(h, k);
     return true;
 }
 
@@ -237,8 +301,10 @@ AMXI_SLOW static int refill(amx_t *h, uint32_t u, amx_ref *out)
     if (e)
         return e;
     amxi_count(h, AMXI_C_REFILL, 1);
+    uint32_t kept = 0;
     while (n > 1) /* so that they are handed out in order of address */
-        m->slot[m->n++] = units[--n];
+        m->slot[kept++] = units[--n];
+    set_mag(h, m, kept);
     return hand_out(h, units[0], out) ? AMX_OK : AMX_E_CORRUPT;
 }
 
@@ -250,11 +316,12 @@ int amx_alloc(amx_t *h, size_t n, amx_ref *out)
         return amxi_alloc_uncached(h, n, AMXI_UNIT, out);
     uint32_t u = ((uint32_t)n + 2 * AMXI_UNIT - 1) / AMXI_UNIT;
     struct amxi_mag *m = (struct amxi_mag *)(void *)((char *)h + h->mag_up[u]);
-    uint32_t left = m->n;
-    if (AMXI_UNLIKELY(!left))
+    uint64_t w = m->word;
+    uint32_t n_in = (uint8_t)w;
+    if (AMXI_UNLIKELY(!n_in))
         return refill(h, u, out);
-    m->n = --left;
-    if (AMXI_UNLIKELY(!hand_out(h, m->slot[left], out)))
+    m->word = w + AMXI_MAG_HIT;
+    if (AMXI_UNLIKELY(!hand_out(h, m->slot[n_in - 1], out)))
         return amx_alloc(h, n, out); /* the magazine has one less: ends */
     return AMX_OK;
 }
@@ -294,7 +361,9 @@ AMXI_SLOW int amxi_alloc_uncached(amx_t *h, uint64_t n, uint32_t align, amx_ref 
     if (e)
         return e;
     amxi_count(h, AMXI_C_LARGE, 1);
+    amxi_taken(h, u);
     *out = AMXI_REF(unit + h->first_pu, w0);
+    amxi_block_allocated(h, (uint32_t)unit);
     return AMX_OK;
 }
 
@@ -305,9 +374,11 @@ void amxi_queue(amx_t *h, const uint32_t *units, uint32_t n)
 {
     uint32_t s = units[0] >> h->seg->g.su_log2, mask = h->su_mask;
     struct amxi_block_body *last = NULL;
+    uint64_t returned = 0;
     for (uint32_t i = 0; i < n; i++) {
         struct amxi_block_body *b = amxi_block(h->seg, units[i]);
         uint64_t w = amxi_ld64_rlx(&b->w0);
+        returned += units_at(h, units[i]);
         /* 1 ours until pushed: a death before 3 leaves it ACKED by the dead on no queue, which recovery frees */
         amxi_st64_rlx(&b->w0, AMXI_W0(AMX_STATE_ACKED, h->tag, AMXI_W0_GEN(w)));
         if (i + 1 < n) /* 2 */
@@ -325,6 +396,7 @@ void amxi_queue(amx_t *h, const uint32_t *units, uint32_t n)
     } while (!amxi_cas64_rel(acked, &a, AMXI_Q_WORD((units[0] & mask) + 1, count, AMXI_Q_ROUND(a))));
     amxi_st8_rlx(amxi_backlog(h->seg, s), 1);
     amxi_count(h, AMXI_C_PUSH, 1);
+    amxi_returned(h, returned);
 }
 
 AMXI_SLOW void amxi_wake(const amx_t *h)
@@ -357,8 +429,12 @@ bool amxi_give_back(amx_t *h, uint32_t *units, uint32_t n)
             all = false;
         } else {
             int e = AMX_OK;
-            for (uint32_t i = 0; i < m && !e; i++)
+            uint64_t returned = 0;
+            for (uint32_t i = 0; i < m && !e; i++) {
+                returned += units_at(h, units[i]);
                 e = amxi_sec_free(&x, units[i] & h->su_mask);
+            }
+            amxi_returned(h, returned);
             if (e) /* what is left of the group stays ours until this handle closes */
                 (void)amxi_sec_failed(&x);
             else
@@ -376,24 +452,26 @@ AMXI_SLOW static int free_slow(amx_t *h, uint32_t k, uint32_t b)
 {
     struct amxi_mag *m = &h->mag[b];
     heed_pressure(h);
+    uint32_t n = AMXI_MAG_N(m);
     if (amxi_ld32_rlx(h->wait) & 1) { /* straight to where all can get it */
         amxi_give_back(h, &k, 1);
         return AMX_OK;
     }
-    if (m->n >= m->cap)
+    if (n >= m->cap)
         m->back = true;
-    if (m->n >= m->cap && !grow(h, b)) {
+    if (n >= m->cap && !grow(h, b)) {
         if (!m->cap) {
             amxi_give_back(h, &k, 1);
             return AMX_OK;
         }
         uint32_t drop = (m->cap + 1u) / 2; /* the oldest: the youngest are still in the processor's cache */
         amxi_give_back(h, m->slot, drop);
-        m->n -= drop;
-        for (uint32_t i = 0; i < m->n; i++)
+        n -= drop;
+        for (uint32_t i = 0; i < n; i++)
             m->slot[i] = m->slot[i + drop];
     }
-    m->slot[m->n++] = k;
+    m->slot[n] = k;
+    set_mag(h, m, n + 1);
     return AMX_OK;
 }
 
@@ -424,6 +502,9 @@ AMXI_SLOW static int freed(amx_t *h, uint32_t k)
         amxi_give_back(h, &k, 1);
         return AMX_OK;
     }
+    uint64_t bytes;
+    if (amxi_extent_usable(h->seg, k, &bytes) == AMX_OK)
+        amxi_returned(h, bytes / AMXI_UNIT + 1);
     int e = amxi_extent_free(h->seg, h->tag, k);
     amxi_wake(h);
     return e;
@@ -474,7 +555,10 @@ static int claim(amx_t *h, uint32_t k, amx_ref ref)
 {
     if (!amxi_bit(h->bits, k))
         return no_block(h, k, ref);
-    return claim_other(h, k, amxi_ld64_rlx(&amxi_block(h->seg, k)->w0), ref); /* the cas orders */
+    int e = claim_other(h, k, amxi_ld64_rlx(&amxi_block(h->seg, k)->w0), ref); /* the cas orders */
+    if (!e)
+        amxi_block_freed(h, k);
+    return e;
 }
 
 AMXI_SLOW static int claim_and_free(amx_t *h, uint32_t k, amx_ref ref)
@@ -500,15 +584,16 @@ static AMXI_INLINE int free_unit(amx_t *h, uint32_t k, amx_ref ref, bool by_ref)
     if (AMXI_UNLIKELY(u > h->uc || k + u >= h->units || !amxi_bit(h->bits, k + u) || amxi_ld32_rlx(h->wait) & 1))
         return claim_and_free(h, k, ref);
     struct amxi_mag *m = (struct amxi_mag *)(void *)((char *)h + h->mag_dn[u]); /* u < 2: one without room */
-    uint32_t n = m->n;
-    if (AMXI_UNLIKELY(n >= m->cap))
+    uint64_t in = m->word;
+    if (AMXI_UNLIKELY((uint8_t)in >= m->cap))
         return claim_and_free(h, k, ref);
     /* acq_rel: releases what we did to the payload to its next owner, acquires what its last writer did, if that was
      * another thread */
     if (AMXI_UNLIKELY(!amxi_cas64_ar(&b->w0, &w, w + (AMX_STATE_CACHED - AMX_STATE_ALLOCATED))))
         return claim_and_free(h, k, ref);
-    m->slot[n] = k;
-    m->n = n + 1;
+    amxi_block_freed(h, k);
+    m->slot[(uint8_t)in] = k;
+    m->word = in + 1;
     return AMX_OK;
 }
 

@@ -11,11 +11,14 @@
 #define AMXI_MAG_SLOTS  61u
 #define AMXI_QUEUE_MAX  64u /* a sector's queue is full: try one drain at once; also the most that a visit drains */
 
-struct amxi_mag { /* freed blocks of one bin, ready to be handed out: a stack of units. Headers are the truth. */
-    uint32_t n, cap;
+struct amxi_mag {  /* freed blocks of one bin, ready to be handed out: a stack of units. Headers are the truth. */
+    uint64_t word; /* blocks in it 8 | allocations that it served since they were told 56: one addition changes both */
+    uint8_t cap;
     bool back; /* blocks of this bin come back: more were freed than it could hold */
     uint32_t slot[AMXI_MAG_SLOTS];
 };
+#define AMXI_MAG_N(m) ((uint32_t)(uint8_t)(m)->word)
+#define AMXI_MAG_HIT  UINT64_C(255) /* added: one block less, one hit more */
 
 /* A handle: private pages that a forked child sees as zero, so that each call there finds empty magazines, no segment
  * and no bounds, and ends in its slow path with AMX_E_FORKED. */
@@ -71,6 +74,8 @@ struct amxi_want {  /* a request to the sectors */
     bool exact;     /* look at more than the first of a list */
 };
 void amxi_count(const amx_t *h, enum amxi_counter c, uint64_t n);
+void amxi_taken(const amx_t *h, uint64_t units); /* from the matrix; then the most that it had is looked at */
+void amxi_returned(const amx_t *h, uint64_t units);
 int amxi_alloc_uncached(amx_t *h, uint64_t n, uint32_t align, amx_ref *out); /* n bytes, any size */
 /* A free in two halves: a live block becomes CACHED by us, *u is its size in units, 0 a large block; no ref: there is
  * no generation to compare. Then into the cache or back to its sector. */

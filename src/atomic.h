@@ -7,12 +7,12 @@
  * more (docs/design.md, "Crash order").
  *
  * With AMX_HOOK (test builds) every store and read-modify-write first calls amxi_hook with the address that it is
- * about to change.
+ * about to change; with AMX_SCHED every load calls amxi_look too.
  */
 #ifndef AMXI_ATOMIC_H
 #define AMXI_ATOMIC_H
 
-#include "base.h"
+#include "annotate.h"
 
 typedef struct {
     uint64_t v_;
@@ -30,30 +30,52 @@ void amxi_hook(const volatile void *addr, size_t len);
 #else
 #define AMXI_HOOK_(p) ((void)0)
 #endif
+#ifdef AMX_SCHED
+void amxi_look(const volatile void *addr, size_t len);
+#define AMXI_LOOK_(p) amxi_look((p), sizeof *(p))
+#else
+#define AMXI_LOOK_(p) ((void)0)
+#endif
 
 #define AMXI_DEFINE_LD(bits, name, order)                                                                              \
     static inline uint##bits##_t amxi_ld##bits##_##name(const amxi_a##bits *p)                                         \
     {                                                                                                                  \
-        return __atomic_load_n(&p->v_, order);                                                                         \
+        AMXI_LOOK_(p);                                                                                                 \
+        AMXI_QUIET();                                                                                                  \
+        uint##bits##_t v = __atomic_load_n(&p->v_, order);                                                             \
+        AMXI_LOUD();                                                                                                   \
+        AMXI_KNOWN(v);                                                                                                 \
+        return v;                                                                                                      \
     }
 #define AMXI_DEFINE_ST(bits, name, order)                                                                              \
     static inline void amxi_st##bits##_##name(amxi_a##bits *p, uint##bits##_t v)                                       \
     {                                                                                                                  \
         AMXI_HOOK_(p);                                                                                                 \
+        AMXI_QUIET();                                                                                                  \
         __atomic_store_n(&p->v_, v, order);                                                                            \
+        AMXI_LOUD();                                                                                                   \
     }
 /* On failure *old is what was found; the failure order is the success order without its release half. */
 #define AMXI_DEFINE_CAS(bits, name, order, fail)                                                                       \
     static inline bool amxi_cas##bits##_##name(amxi_a##bits *p, uint##bits##_t *old, uint##bits##_t v)                 \
     {                                                                                                                  \
         AMXI_HOOK_(p);                                                                                                 \
-        return __atomic_compare_exchange_n(&p->v_, old, v, false, order, fail);                                        \
+        AMXI_QUIET();                                                                                                  \
+        bool won = __atomic_compare_exchange_n(&p->v_, old, v, false, order, fail);                                    \
+        AMXI_LOUD();                                                                                                   \
+        AMXI_KNOWN(*old);                                                                                              \
+        AMXI_KNOWN(won);                                                                                               \
+        return won;                                                                                                    \
     }
 #define AMXI_DEFINE_RMW(bits, op, name, order)                                                                         \
     static inline uint##bits##_t amxi_##op##bits##_##name(amxi_a##bits *p, uint##bits##_t v)                           \
     {                                                                                                                  \
         AMXI_HOOK_(p);                                                                                                 \
-        return __atomic_fetch_##op(&p->v_, v, order);                                                                  \
+        AMXI_QUIET();                                                                                                  \
+        uint##bits##_t was = __atomic_fetch_##op(&p->v_, v, order);                                                    \
+        AMXI_LOUD();                                                                                                   \
+        AMXI_KNOWN(was);                                                                                               \
+        return was;                                                                                                    \
     }
 
 AMXI_DEFINE_LD(64, rlx, __ATOMIC_RELAXED)
@@ -94,7 +116,12 @@ AMXI_DEFINE_ST(8, rlx, __ATOMIC_RELAXED)
  * (sector.c). What it returns is believed only if a header confirms it. */
 AMXI_NO_TSAN __attribute__((unused)) static uint32_t amxi_ld32_peek(const amxi_a32 *p)
 {
-    return __atomic_load_n(&p->v_, __ATOMIC_RELAXED);
+    AMXI_LOOK_(p);
+    AMXI_QUIET();
+    uint32_t v = __atomic_load_n(&p->v_, __ATOMIC_RELAXED);
+    AMXI_LOUD();
+    AMXI_KNOWN(v);
+    return v;
 }
 
 /* Keeps the compiler from moving stores across it: the order in which a crash may cut them. */

@@ -35,6 +35,14 @@
 #define AMXI_NO_TSAN
 #endif
 
+/* Static probes in slow paths, for perf, bpftrace and systemtap: `readelf -n libamx.so` lists them. Off: nothing. */
+#ifdef AMX_USDT
+#include <sys/sdt.h>
+#define AMXI_PROBE(name, tag, n) DTRACE_PROBE2(amx, name, tag, n)
+#else
+#define AMXI_PROBE(name, tag, n) ((void)0)
+#endif
+
 static inline uint32_t amxi_log2(uint32_t x) /* x != 0 */
 {
     return 31u - (uint32_t)__builtin_clz(x);

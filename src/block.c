@@ -2,7 +2,7 @@
 /* Blocks by reference: access, lifecycle, ownership, resize, batches, waiting. All changes of a live block's word are
  * compare-and-swaps on the whole word, so each has one winner, and none can hit a later life of the block. */
 #include "block.h"
-#include "extent.h"
+#include "checked.h"
 #include "os.h"
 
 #include <string.h>
@@ -64,8 +64,9 @@ void amxi_block_fill(const struct amxi_seg *s, uint64_t unit, uint64_t w0, uint6
     out->sectors = (uint32_t)(last >> s->g.su_log2) - out->sector + 1;
 }
 
-static void *payload(const struct amxi_at *at)
+static void *payload(const amx_t *h, const struct amxi_at *at)
 {
+    amxi_block_used(h, at->k, at->w);
     return at->b + 1;
 }
 
@@ -89,7 +90,7 @@ int amx_ptr(const amx_t *h, amx_ref ref, void **out)
         return AMX_E_INVAL;
     int e = amxi_find(h, ref, h->read_units, &at);
     if (!e)
-        *out = payload(&at);
+        *out = payload(h, &at);
     return e;
 }
 
@@ -119,7 +120,7 @@ static int typed(const amx_t *h, amx_ref ref, uint32_t units, size_t size, void 
         return e;
     if (size > bytes)
         return AMX_E_INVAL;
-    *out = payload(&at);
+    *out = payload(h, &at);
     return AMX_OK;
 }
 
@@ -458,7 +459,7 @@ static int move(amx_t *h, const struct amxi_at *at, amx_ref ref, size_t n, uint6
     if (e)
         return e;
     if (!(e = amx_ptr(h, to, &p)))
-        memcpy(p, payload(at), n < old ? n : (size_t)old);
+        memcpy(p, payload(h, at), n < old ? n : (size_t)old);
     if (!e && state != AMX_STATE_ALLOCATED)
         e = amx_set_state(h, to, state);
     if (!e)
@@ -495,6 +496,7 @@ int amx_resize(amx_t *h, amx_ref ref, size_t n, amx_ref *out)
         if (e)
             return e;
         if (done) {
+            amxi_block_resized(h, at.k);
             amxi_wake(h);
             *out = ref;
             return AMX_OK;

@@ -30,6 +30,8 @@ static bool entry_open(struct amxi_seg *s, uint32_t i, uint64_t w, uint64_t epoc
         amxi_st64_rlx(amxi_guard(s, i, g), 0);
     for (uint32_t c = 0; c < AMXI_C_COUNT_; c++)
         amxi_st64_rlx(&b->counter[c], 0);
+    for (uint32_t f = 0; f < AMXI_F_COUNT_; f++)
+        amxi_st64_rlx(&b->flow[f], 0);
     amxi_st64_rlx(&b->handed, 0);
     amxi_st32_rlx(&b->purging, 0);
     amxi_st32_rlx(&b->giving, 0);

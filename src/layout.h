@@ -160,7 +160,7 @@ static_assert(sizeof(struct amxi_peer_body) == 64, "one line");
 #define AMXI_LOCK_TICKET      (INT64_C(1) << 57) /* + ticket (mod 2^56) */
 
 /* --- Handles: two lines per handle, and its guards ------------------------------------------------------------ *
- * line 0: 0 word {status 4, peer 8, epoch 52} | 8 purging, giving | 16 objects | 20 reserved
+ * line 0: 0 word {status 4, peer 8, epoch 52} | 8 purging, giving | 16 objects | 24 flow[4]: the tenant | 56 reserved
  * line 1: 64 counters[7] | 120 handed: written by the tenant only
  * word: FREE -> OPENING (cas, epoch + 1) -> OPEN <-> CLOSED by the tenant's process; OPENING, OPEN, CLOSED -> DEAD by a
  * recoverer or the leaving process; DEAD -> QUIET -> FREE by recoverers. Never back.
@@ -183,15 +183,25 @@ enum amxi_counter {
     AMXI_C_REBUILD,    /* sectors rebuilt */
     AMXI_C_COUNT_
 };
+enum amxi_flow {
+    AMXI_F_HITS = 0, /* allocations that magazines served, as far as told: in the next slow path of the magazine */
+    AMXI_F_TAKEN,    /* bytes that it took from the matrix, with headers */
+    AMXI_F_RETURNED, /* bytes that it gave back to it or put into a queue */
+    AMXI_F_HIGH,     /* the most that the one was ahead of the other */
+    AMXI_F_COUNT_
+};
 struct amxi_handle_body {
     alignas(64) amxi_a64 word;
     amxi_a32 purging; /* how many of the tenant's threads use a list of dead handles (sc: recycling waits for it) */
     amxi_a32 giving;  /* entry + 1 of the handle that it is giving to (sc: that entry is not recycled meanwhile) */
     amxi_a32 objects; /* bit i: the tenant may own words of object i. Set by the tenant, cleared by recoverers */
-    uint8_t reserved[44];
+    uint8_t reserved0[4];
+    amxi_a64 flow[AMXI_F_COUNT_]; /* written in slow paths only: this line is read by others */
+    uint8_t reserved1[8];
     alignas(64) amxi_a64 counter[AMXI_C_COUNT_];
     amxi_a64 handed; /* amx_ref that the tenant published or gave last, noted before it did; recovery: 0 */
 };
+static_assert(offsetof(struct amxi_handle_body, flow) == 24, "first line");
 static_assert(offsetof(struct amxi_handle_body, handed) == 120, "own line");
 static_assert(sizeof(struct amxi_handle_body) == 128, "two lines");
 #define AMXI_H_STATUS(w)      ((uint32_t)((w)&0xf))

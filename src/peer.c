@@ -263,7 +263,7 @@ void amxi_peer_unlock(struct amxi_seg *s)
 static bool replaced(const struct amxi_seg *s, uint64_t ticket, const struct amxi_os_proc *who,
                      const struct amxi_os_proc *self, uint64_t base)
 {
-    if (base == (uint64_t)(uintptr_t)s->base && ticket != s->ticket && who->pid == self->pid &&
+    if (base == (uint64_t)(uintptr_t)s->base && (!s->ticket || ticket < s->ticket) && who->pid == self->pid &&
         who->start_time == self->start_time)
         return true;
     for (uint32_t j = 0; j < s->g.peers; j++) {

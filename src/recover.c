@@ -599,6 +599,7 @@ static void recover(amx_t *h, struct dead *d, uint32_t peer)
     if (d->n)
         purge_all(h, d);
     list_end(purging);
+    AMXI_PROBE(recovered, h->tag, d->sum.blocks);
 }
 
 /* How many entries of the dead are still taken, of a peer or of all. */

@@ -70,6 +70,7 @@ int amxi_seg_new(struct amxi_seg **out)
 
 void amxi_seg_drop(struct amxi_seg *s)
 {
+    AMXI_NOTE(amxi_note_gone(s->base, s->map_len));
     amxi_os_unmap(s->base, s->map_len);
     amxi_os_close(s->lock_fd);
     amxi_os_close(s->fd);
@@ -295,6 +296,8 @@ int amxi_seg_map(struct amxi_seg *s, const void *hint, char *why, size_t why_len
 {
     void *p;
     int r = amxi_os_map(s->fd, s->g.size, s->g.max_size, !s->readonly, hint, &p);
+    if (!r)
+        AMXI_NOTE(amxi_note_pool(p));
     if (r)
         return amxi_fail(r, "map", s->path ? s->path : "the descriptor", why, why_len);
     s->base = p;

@@ -2,16 +2,21 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "out.h"
 #include "tool.h"
 
-static const struct option options[] = {
-    {"state", required_argument, NULL, 's'},    {"owner", required_argument, NULL, 'o'},
-    {"min-size", required_argument, NULL, 'm'}, {"limit", required_argument, NULL, 'l'},
-    {"no-headings", no_argument, NULL, 'n'},    {"json", no_argument, NULL, 'j'},
-    {"dir", required_argument, NULL, 'd'},      {0}};
+static const struct option options[] = {{"state", required_argument, NULL, 's'},
+                                        {"owner", required_argument, NULL, 'o'},
+                                        {"min-size", required_argument, NULL, 'm'},
+                                        {"limit", required_argument, NULL, 'l'},
+                                        {"sort", required_argument, NULL, 'k'},
+                                        {"no-headings", no_argument, NULL, 'n'},
+                                        {"json", no_argument, NULL, 'j'},
+                                        {"dir", required_argument, NULL, 'd'},
+                                        {0}};
 
 static const struct out_col columns[] = {{"OFFSET", true}, {"BYTES", true},      {"STATE", false},
                                          {"OWNER", true},  {"GENERATION", true}, {"REFERENCE", true},
@@ -32,7 +37,44 @@ enum {
     LIMITED = 1        /* what ends the walk */
 };
 
+static int by_offset(const struct amx_block *x, const struct amx_block *y)
+{
+    return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const struct amx_block *x = a, *y = b;
+
+    return x->bytes != y->bytes ? x->bytes < y->bytes ? 1 : -1 : by_offset(x, y); /* the largest first */
+}
+
+static int by_state(const void *a, const void *b)
+{
+    const struct amx_block *x = a, *y = b;
+
+    return x->state != y->state ? x->state < y->state ? -1 : 1 : by_offset(x, y);
+}
+
+static int by_owner(const void *a, const void *b)
+{
+    const struct amx_block *x = a, *y = b;
+
+    return x->owner != y->owner ? x->owner < y->owner ? -1 : 1 : by_offset(x, y);
+}
+
+typedef int compare_fn(const void *a, const void *b);
+
+static const struct order {
+    const char *name;
+    compare_fn *compare; /* NULL: as the walk tells them */
+} orders[] = {{"offset", NULL}, {"size", by_size}, {"state", by_state}, {"owner", by_owner}};
+enum { ORDERS = sizeof orders / sizeof *orders };
+
 struct view {
+    const struct order *order;
+    struct amx_block *kept; /* to be sorted */
+    size_t n, room;
     uint32_t low, high; /* states that are wanted */
     uint64_t owner;     /* UINT64_MAX: any */
     uint64_t min_size;
@@ -105,13 +147,18 @@ static void show_json(struct out_json *j, const struct amx_block *b)
     out_json_close(j);
 }
 
-static int visit(const struct amx_block *b, void *ctx)
+static bool take_order(struct view *v, const char *text)
 {
-    struct view *v = ctx;
+    for (unsigned i = 0; i < ORDERS; i++)
+        if (strcmp(orders[i].name, text) == 0) {
+            v->order = &orders[i];
+            return true;
+        }
+    return false;
+}
 
-    if (b->state < v->low || b->state > v->high || b->bytes < v->min_size ||
-        (v->owner != UINT64_MAX && b->owner != v->owner))
-        return 0;
+static int show(struct view *v, const struct amx_block *b)
+{
     if (v->shown == v->limit)
         return LIMITED;
     v->shown++;
@@ -121,6 +168,35 @@ static int visit(const struct amx_block *b, void *ctx)
     else
         show_row(&v->table, b);
     return 0;
+}
+
+static int visit(const struct amx_block *b, void *ctx)
+{
+    struct view *v = ctx;
+
+    if (b->state < v->low || b->state > v->high || b->bytes < v->min_size ||
+        (v->owner != UINT64_MAX && b->owner != v->owner))
+        return 0;
+    if (!v->order->compare)
+        return show(v, b);
+    if (v->n == v->room) {
+        v->room = v->room ? v->room * 2 : 1024;
+        v->kept = tool_realloc(v->kept, v->room, sizeof *v->kept);
+    }
+    v->kept[v->n++] = *b;
+    return 0;
+}
+
+/* Those that were kept, in order; of equal ones the first in the segment comes first. */
+static int show_sorted(struct view *v)
+{
+    int err = 0;
+
+    qsort(v->kept, v->n, sizeof *v->kept, v->order->compare);
+    for (size_t i = 0; i < v->n && !err; i++)
+        err = show(v, &v->kept[i]);
+    free(v->kept);
+    return err;
 }
 
 static int walk(const amx_t *h, const char *name, bool headings, struct view *v)
@@ -135,6 +211,8 @@ static int walk(const amx_t *h, const char *name, bool headings, struct view *v)
         out_table_begin(&v->table, columns, sizeof columns / sizeof *columns, headings);
     }
     err = amx_walk(h, visit, v);
+    if (v->n && show_sorted(v) == LIMITED)
+        err = LIMITED;
     if (v->json) {
         out_json_close(&v->j);
         out_json_number(&v->j, "count", v->shown);
@@ -160,6 +238,8 @@ static bool take(struct view *v, bool *headings, const char **dir, int letter, c
         return tool_size(arg, &v->min_size);
     case 'l':
         return tool_number(arg, 1, UINT64_MAX, &v->limit);
+    case 'k':
+        return take_order(v, arg);
     case 'n':
         *headings = false;
         return true;
@@ -174,7 +254,7 @@ static bool take(struct view *v, bool *headings, const char **dir, int letter, c
 
 static int run(int argc, char **argv)
 {
-    struct view v = {.high = AMX_STATE_MAX, .owner = UINT64_MAX, .limit = UINT64_MAX};
+    struct view v = {.high = AMX_STATE_MAX, .owner = UINT64_MAX, .limit = UINT64_MAX, .order = orders};
     const char *dir = NULL, *name;
     bool headings = true;
     int letter, code, err;
@@ -209,6 +289,7 @@ const struct verb verb_blocks = {
     "                     user (49 and above) or kept (2048 and above)\n"
     "      --owner N      only blocks of handle N; 0: nobody's\n"
     "      --min-size N   only blocks of at least N bytes (with header)\n"
+    "      --sort KEY     by offset (the default), size (the largest first), state or owner\n"
     "      --limit N      stop after N blocks\n"
     "      --no-headings  rows only\n"
     "      --json         as JSON, schema amx.blocks/1\n"

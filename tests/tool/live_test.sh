@@ -87,6 +87,55 @@ json "stat: the parts make the whole" \
     '.free_bytes + .live_bytes + .cached_bytes + .acked_bytes + .lost_bytes + .unseen_bytes == .data_bytes'
 json "stat: as the blocks say" ".live_blocks == $(jq '[.blocks[] | select(.ref != "0")] | length' "$T/all.json")"
 json "stat: published" '.published_blocks >= 7'
+cp "$T/out" "$T/stat.json"
+for what in class sector handle peer; do
+    expect "stat --by $what --json" 0 "$AMX" stat "$live" --by $what --json
+    jq -n --slurpfile by "$T/out" --slurpfile stat "$T/stat.json" '[("live", "free", "cached", "acked") as $k
+        | ("_blocks", "_bytes") as $u | ([$by[0].groups[][$k + $u]] | add) == $stat[0][$k + $u]
+        or ($k + $u == "free_bytes")] | all' | grep -q true
+    verdict "stat --by $what: its parts make the whole" $? "$(cat "$T/out")"
+done
+json "stat --by peer: those who are attached, and nobody" '([.groups[].index] | length) == 7 and any(.groups[]; .index == null)'
+json "stat --by peer: they took more than they gave back, and their peak is no less" \
+    'all(.groups[]; .peak_bytes >= .taken_bytes - .returned_bytes) and any(.groups[]; .refills > 0)'
+expect "stat --by handle" 0 "$AMX" stat "$live" --by handle
+says "stat --by handle: what it counts" '^HANDLE +LIVE +BYTES +CACHED +BYTES +PEAK +HITS'
+expect "stat --watch" 0 "$AMX" stat "$live" --watch 1 --count 2
+[ "$(grep -c '^largest request' "$T/out")" = 2 ]
+verdict "stat --watch looks twice" $? "$(cat "$T/out")"
+says "stat --watch: the most it saw" "^most live bytes seen: .*\\($(jq .live_bytes "$T/stat.json")\\)"
+expect "blocks --sort size" 0 "$AMX" blocks "$live" --json --sort size
+jq -n --slurpfile all "$T/all.json" --slurpfile some "$T/out" \
+    '$some[0].blocks == ($all[0].blocks | sort_by(-.bytes, (.offset | tonumber)))' | grep -q true
+verdict "blocks --sort: as sorted by hand" $?
+expect "map --json" 0 "$AMX" map "$live" --json
+cp "$T/out" "$T/map.json"
+jq -n --slurpfile map "$T/map.json" --slurpfile stat "$T/stat.json" '
+    def of($w): [$map[0].legend[] | select(.what | IN($w[]))];
+    def sum($w; $u): (of($w) | map(.[$u]) | add) // 0;
+    $stat[0] as $s | ["published", "kept", "owned"] as $live
+    | sum($live; "blocks") == $s.live_blocks and sum($live; "bytes") == $s.live_bytes
+    and sum(["free"]; "blocks") == $s.free_blocks and sum(["free"]; "bytes") == $s.free_bytes
+    and sum(["cached"]; "blocks") == $s.cached_blocks and sum(["cached"]; "bytes") == $s.cached_bytes
+    and sum(["queued"]; "blocks") == $s.acked_blocks and sum(["queued"]; "bytes") == $s.acked_bytes
+    and sum(["unseen"]; "bytes") == $s.unseen_bytes and ([$map[0].legend[].bytes] | add) == $s.data_bytes' | grep -q true
+verdict "map: the numbers of stat" $? "$(cat "$T/map.json")" "$(cat "$T/stat.json")"
+jq -n --slurpfile map "$T/map.json" --slurpfile all "$T/all.json" '
+    $all[0].blocks as $b | def n($w): [$map[0].legend[] | select(.what == $w) | .blocks] | add // 0;
+    n("kept") == ($b | map(select(.state >= 2048)) | length)
+    and n("published") == ($b | map(select(.ref != "0" and .owner == 0 and .state < 2048)) | length)
+    and n("owned") == ($b | map(select(.ref != "0" and .owner != 0 and .state < 2048)) | length)' | grep -q true
+verdict "map: the numbers of blocks" $? "$(cat "$T/map.json")"
+expect "map -o" 0 "$AMX" map "$live" -o "$T/map.svg"
+[ "$(grep -o 'data-blocks="[0-9]*" data-bytes="[0-9]*"' "$T/map.svg")" = \
+    "$(jq -r '.legend[] | "data-blocks=\"\(.blocks)\" data-bytes=\"\(.bytes)\""' "$T/map.json")" ]
+verdict "map: the same numbers in the picture" $? "$(grep data- "$T/map.svg")"
+[ "$(sed -n 's/^<rect x="[0-9]*" y="[0-9]*" width="\([0-9]*\)" height="6".*/\1/p' "$T/map.svg" | awk '{ n += $1 } END { print n / 4 }')" = \
+    "$(jq '.data_bytes / 128' "$T/map.json")" ]
+verdict "map: a cell for every 128 bytes" $? "$(grep -c '<rect' "$T/map.svg") rectangles"
+expect "map" 0 "$AMX" map "$live"
+says "map: a row of cells" '^[a-z.·░▒▓█!?]{64}$'
+says "map: its legend" '^█ +kept state +[0-9]+ +[0-9]+ +[0-9]+ %'
 "$AMX" check "$live" --json >"$T/out" 2>"$T/err"
 json "check: what stopped processes hold is no damage" '.corrupt == 0'
 cp "$AMX_DIR/amx.$live" "$T/copy"

@@ -5,7 +5,7 @@
 
 # help
 expect "help" 0 "$AMX" help
-for v in create ls ps info stat check blocks rm gc demo help; do
+for v in create ls ps info stat check blocks map rm gc demo help; do
     says "help lists $v" "^  $v "
 done
 for v in create ls ps info stat check blocks rm gc demo; do

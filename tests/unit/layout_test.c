@@ -80,6 +80,7 @@ static void tables(void **state)
     AT(amxi_handle_body, purging, 8, 4);
     AT(amxi_handle_body, giving, 12, 4);
     AT(amxi_handle_body, objects, 16, 4);
+    AT(amxi_handle_body, flow, 24, 32);
     AT(amxi_handle_body, counter, 64, 56);
     AT(amxi_handle_body, handed, 120, 8);
     assert_int_equal(sizeof(struct amxi_handle_body), 128);

@@ -215,8 +215,17 @@ static void removal_waits_for_recoverers(void **state)
 }
 
 /* A handle of a dead process was adding one, and removing another. */
+static int of_objects(const struct amx_finding *f, void *ctx)
+{
+    unsigned *n = ctx;
+    if (strcmp(f->rule, "object") == 0)
+        n[f->grade]++;
+    return 0;
+}
+
 static void maker_dies(void **state)
 {
+    unsigned n[3] = {0};
     amx_t *h;
     uint64_t id;
     struct amx_check_result r = {.struct_size = sizeof r};
@@ -237,10 +246,22 @@ static void maker_dies(void **state)
     amxi_a64 *going = &amxi_object(h->seg, id & 0xff)->word, *making = &amxi_object(h->seg, 7)->word;
     amxi_st64_sc(going, AMXI_O_WORD(AMXI_O_GOING, tag, id >> 8));
     amxi_st64_sc(making, AMXI_O_WORD(AMXI_O_MAKING, tag, 3));
-    ok(amx_check(h, NULL, NULL, &r));
+    ok(amx_check(h, of_objects, n, &r));
+    assert_int_equal(n[AMX_GRADE_UNDONE], 0); /* it may be at work on them */
     wait_killed(c.pid);
     forget(&c);
+    amxi_st64_sc(&amxi_handle(h->seg, tag - 1)->word, /* found dead, as a recoverer would note */
+                 AMXI_H_WORD(AMXI_H_DEAD, AMXI_H_PEER(amxi_ld64_sc(&amxi_handle(h->seg, tag - 1)->word)),
+                             AMXI_H_EPOCH(amxi_ld64_sc(&amxi_handle(h->seg, tag - 1)->word))));
+    ok(amx_check(h, of_objects, n, &r));
+    assert_int_equal(n[AMX_GRADE_UNDONE], 2);
+    amxi_st64_sc(making, AMXI_O_WORD(9, tag, 3));
+    fails(AMX_E_CORRUPT, amx_check(h, of_objects, n, &r));
+    assert_int_equal(n[AMX_GRADE_CORRUPT], 1);
+    amxi_st64_sc(making, AMXI_O_WORD(AMXI_O_MAKING, tag, 3));
     ok(amx_recover(h, 0, NULL, NULL, NULL));
+    ok(amx_check(h, NULL, NULL, &r));
+    assert_int_equal(r.undone, 0);
     assert_int_equal(AMXI_O_STATUS(amxi_ld64_sc(going)), AMXI_O_FREE);
     assert_int_equal(AMXI_O_STATUS(amxi_ld64_sc(making)), AMXI_O_FREE);
     ok(amx_free(h, o.ref));
@@ -258,6 +279,14 @@ static void damaged(void **state)
         const char *name = object_segment(&h);
         struct amx_object o = describe(h);
         ok(amx_object_add(h, &o, &id));
+        amx_ref others[2];
+        void *p[2];
+        for (int k = 0; k < 2; k++) { /* a published block and one of ours, which no entry names */
+            ok(amx_alloc(h, 400, &others[k]));
+            ok(amx_ptr(h, others[k], &p[k]));
+            stamp(p[k], 400, (uint64_t)turn + 1);
+        }
+        ok(amx_publish(h, others[0]));
         ok(amx_root_set(h, 0, o.ref));
         ok(amx_root_set(h, 1, id));
         for (unsigned k = 0; k < WORDS; k++)
@@ -284,6 +313,10 @@ static void damaged(void **state)
         (void)amx_objects(h, list, &o);
         (void)amx_object_remove(h, id);
         (void)amx_check(h, NULL, NULL, &result);
+        for (int k = 0; k < 2; k++) {
+            assert_true(stamp_differs(p[k], 400, (uint64_t)turn + 1) == SIZE_MAX);
+            ok(amx_free(h, others[k]));
+        }
         ok(amx_close(h));
     }
 }
