@@ -47,6 +47,9 @@ _amx()
     if [[ $value == DIR ]]; then
         compopt -o filenames 2>/dev/null
         _amx_add -d
+    elif [[ $value == FILE ]]; then
+        compopt -o filenames 2>/dev/null
+        _amx_add -f
     elif [[ $value == GROUP ]]; then
         _amx_add -g
     elif [[ -n $value ]]; then
