@@ -217,7 +217,7 @@ install: all man
 uninstall:
 	@t=$$(mktemp -d) && trap 'rm -rf "$$t"' EXIT && $(MAKE) -s install DESTDIR="$$t" >/dev/null && \
 	    (cd "$$t" && find . ! -type d) | (cd "$(D)/" && xargs rm -f) && \
-	    (cd "$$t" && find . -depth -type d -name amx) | (cd "$(D)/" && xargs rmdir)
+	    (cd "$$t" && find . -depth -type d -name amx) | (cd "$(D)/" && xargs rmdir --ignore-fail-on-non-empty)
 
 # --- style -----------------------------------------------------------------------------------------------------------
 
