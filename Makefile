@@ -10,6 +10,7 @@ PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 BINDIR  ?= $(PREFIX)/bin
 INCLUDEDIR ?= $(PREFIX)/include
+DATADIR ?= $(PREFIX)/share
 DESTDIR ?=
 SAN     ?=
 HOOK    ?=
@@ -21,7 +22,7 @@ VERSION_PARTS := $(shell awk '/define AMX_VERSION_(MAJOR|MINOR|PATCH) / {print $
 MAJOR     := $(word 1,$(VERSION_PARTS))
 MINOR     := $(word 2,$(VERSION_PARTS))
 VERSION   := $(MAJOR).$(MINOR).$(word 3,$(VERSION_PARTS))
-SOVERSION := 0
+SOVERSION := 1
 
 # --- variants --------------------------------------------------------------------------------------------------------
 
@@ -53,9 +54,9 @@ LIB_OBJ  := $(patsubst %.c,$(O)/%.o,$(wildcard src/*.c))
 TOOL_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard tools/*.c))
 KINDS    ?= $(if $(HOOK),hook,unit process stress)
 TESTS    := $(patsubst %.c,$(O)/%,$(wildcard $(KINDS:%=tests/%/*_test.c)))
-FORMAT   := $(wildcard include/*.h src/*.[ch] tools/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
+FORMAT   := $(wildcard include/*.h src/*.[ch] tools/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc examples/*.c)
 
-.PHONY: all lib tool tests test quick workloads endurance copies torture torture-others mutants demo install format format-check clean help
+.PHONY: all lib tool tests test quick workloads endurance copies torture torture-others mutants demo install uninstall format format-check clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -193,8 +194,11 @@ subst_file = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@IN
     -e 's|@VERSION@|$(VERSION)|' -e 's|@MAJOR@|$(MAJOR)|' -e 's|@MINOR@|$(MINOR)|' -e 's|@SOVERSION@|$(SOVERSION)|' \
     -e "s|@INCLUDE_FROM_LIB@|$$(realpath -m --relative-to=$(LIBDIR) $(INCLUDEDIR))|"
 
-install: all
-	install -d $(D)$(INCLUDEDIR) $(D)$(BINDIR) $(D)$(LIBDIR)/pkgconfig $(D)$(CMAKE_DIR)
+BASH_DIR  ?= $(DATADIR)/bash-completion/completions
+ZSH_DIR   ?= $(DATADIR)/zsh/site-functions
+install: all man
+	install -d $(D)$(INCLUDEDIR) $(D)$(BINDIR) $(D)$(LIBDIR)/pkgconfig $(D)$(CMAKE_DIR) $(D)$(DATADIR)/amx \
+	    $(D)$(BASH_DIR) $(D)$(ZSH_DIR) $(addprefix $(D)$(DATADIR)/man/,man1 man3 man7)
 	install -m 644 $(HEADERS) $(D)$(INCLUDEDIR)
 	install -m 755 $(O)/amx $(D)$(BINDIR)
 	install -m 644 $(O)/libamx.a $(D)$(LIBDIR)
@@ -204,6 +208,16 @@ install: all
 	$(subst_file) cmake/amxTargets.cmake.in > $(D)$(CMAKE_DIR)/amxTargets.cmake
 	$(subst_file) cmake/amxConfigVersion.cmake.in > $(D)$(CMAKE_DIR)/amxConfigVersion.cmake
 	install -m 644 cmake/amxConfig.cmake $(D)$(CMAKE_DIR)
+	install -m 644 tools/gdb/amx-gdb.py $(D)$(DATADIR)/amx
+	install -m 644 packaging/completion/amx.bash $(D)$(BASH_DIR)/amx
+	install -m 644 packaging/completion/_amx $(D)$(ZSH_DIR)
+	for n in 1 3 7; do install -m 644 $(O)/man/man$$n/* $(D)$(DATADIR)/man/man$$n || exit; done
+
+# What `make install` with the same variables would put there, and the directories that are amx's alone.
+uninstall:
+	@t=$$(mktemp -d) && trap 'rm -rf "$$t"' EXIT && $(MAKE) -s install DESTDIR="$$t" >/dev/null && \
+	    (cd "$$t" && find . ! -type d) | (cd "$(D)/" && xargs rm -f) && \
+	    (cd "$$t" && find . -depth -type d -name amx) | (cd "$(D)/" && xargs rmdir --ignore-fail-on-non-empty)
 
 # --- style -----------------------------------------------------------------------------------------------------------
 
@@ -224,7 +238,8 @@ help:
 	@echo 'torture      each call killed and stopped at each instruction that changes the segment; mutants: it notices'
 	@echo 'torture-others  the kill sweep on two simple allocators, through adapters'
 	@echo 'bench        against mimalloc and Boost.Interprocess; fill: how much of a segment can be handed out'
-	@echo 'install      to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR'
+	@echo 'install      to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR, DATADIR; uninstall'
+	@echo 'amalgamation the library in two files; man: the manual pages; deb: Debian packages. In $(BUILD)'
 	@echo 'format       clang-format; format-check only looks'
 
 include $(sort $(wildcard bench/*.mk packaging/*.mk tests/*/*.mk))

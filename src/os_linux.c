@@ -26,19 +26,26 @@
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
+/* errno as the functions here return it. Never 0, and so that a compiler that sees all of the library knows it. */
+static int sys_error(void)
+{
+    int e = errno;
+    return e > 0 ? -e : -EIO;
+}
+
 /* --- Files ----------------------------------------------------------------------------------------------------- */
 
 /* Descriptors 0-2 are what others print to; a program that has closed them must not print into a segment. */
 static int above_stdio(int fd, int *out)
 {
     if (fd < 0)
-        return -errno;
+        return sys_error();
     if (fd > 2) {
         *out = fd;
         return 0;
     }
     int up = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    int r = up < 0 ? -errno : 0;
+    int r = up < 0 ? sys_error() : 0;
     close(fd);
     if (r == 0)
         *out = up;
@@ -86,12 +93,12 @@ int amxi_os_link(int fd, const char *path)
 {
     char from[32];
     fd_path(fd, from);
-    return linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) ? -errno : 0;
+    return linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) ? sys_error() : 0;
 }
 
 int amxi_os_unlink(const char *path)
 {
-    return unlink(path) ? -errno : 0;
+    return unlink(path) ? sys_error() : 0;
 }
 
 bool amxi_os_names(const char *path, uint64_t dev, uint64_t ino)
@@ -113,7 +120,7 @@ int amxi_os_reserve(int fd, uint64_t size, bool sparse)
     if (getrlimit(RLIMIT_FSIZE, &lim) == 0 && lim.rlim_cur != RLIM_INFINITY && size > lim.rlim_cur)
         return -EFBIG;
     if (ftruncate(fd, (off_t)size))
-        return -errno;
+        return sys_error();
     /* In pieces, because a signal undoes and restarts the whole call. */
     const uint64_t piece = UINT64_C(64) << 20;
     for (uint64_t at = 0; !sparse && at < size;) {
@@ -131,13 +138,13 @@ int amxi_os_reserve(int fd, uint64_t size, bool sparse)
 int amxi_os_mode(int fd, uint32_t mode, int64_t group)
 {
     if (group >= 0 && fchown(fd, (uid_t)-1, (gid_t)group))
-        return -errno;
-    return fchmod(fd, (mode_t)mode) ? -errno : 0;
+        return sys_error();
+    return fchmod(fd, (mode_t)mode) ? sys_error() : 0;
 }
 
 int amxi_os_seal(int fd)
 {
-    return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) ? -errno : 0;
+    return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) ? sys_error() : 0;
 }
 
 int amxi_os_sealed(int fd, bool *is_memfd, bool *shrink)
@@ -147,7 +154,7 @@ int amxi_os_sealed(int fd, bool *is_memfd, bool *shrink)
     fd_path(fd, path);
     ssize_t n = readlink(path, name, sizeof name);
     if (n < 0)
-        return -errno;
+        return sys_error();
     *is_memfd = n == sizeof name && memcmp(name, "/memfd:", 7) == 0;
     int seals = fcntl(fd, F_GET_SEALS);
     *shrink = seals >= 0 && (seals & F_SEAL_SHRINK);
@@ -158,7 +165,7 @@ int amxi_os_stat(int fd, uint64_t *size, uint64_t *dev, uint64_t *ino, uint32_t 
 {
     struct stat st;
     if (fstat(fd, &st))
-        return -errno;
+        return sys_error();
     *size = (uint64_t)st.st_size;
     *dev = st.st_dev;
     *ino = st.st_ino;
@@ -171,7 +178,7 @@ int amxi_os_absolute(const char *path, char **out)
 {
     char *cwd = NULL;
     if (*path != '/' && !(cwd = getcwd(NULL, 0)))
-        return -errno;
+        return sys_error();
     int n = asprintf(out, "%s%s%s", cwd ? cwd : "", cwd ? "/" : "", path);
     free(cwd);
     return n < 0 ? -ENOMEM : 0;
@@ -185,7 +192,7 @@ int amxi_os_read(int fd, void *p, size_t len, size_t *got)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return -errno;
+            return sys_error();
         if (n == 0)
             break;
         done += (size_t)n;
@@ -217,7 +224,7 @@ int amxi_os_free_bytes(const char *dir, uint64_t *bytes)
     *bytes = UINT64_MAX;
     struct statfs st = {.f_type = TMPFS_MAGIC};
     if (dir && statfs(dir, &st))
-        return -errno;
+        return sys_error();
     if (st.f_blocks) /* 0: a tmpfs without a limit */
         *bytes = (uint64_t)st.f_bavail * (uint64_t)st.f_bsize;
     uint64_t memory = st.f_type == TMPFS_MAGIC ? free_memory() : UINT64_MAX;
@@ -240,9 +247,9 @@ int amxi_os_map(int fd, uint64_t size, uint64_t reserve, bool write, const void 
     uintptr_t at = (uintptr_t)hint & ~(uintptr_t)4095;
     void *p = mmap((void *)at, reserve, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
-        return -errno;
+        return sys_error();
     if (mmap(p, size, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
-        int r = -errno;
+        int r = sys_error();
         munmap(p, reserve);
         return r;
     }
@@ -260,9 +267,9 @@ int amxi_os_private(size_t len, void **out)
 {
     void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
-        return -errno;
+        return sys_error();
     if (madvise(p, len, MADV_WIPEONFORK)) {
-        int r = -errno;
+        int r = sys_error();
         munmap(p, len);
         return r;
     }
@@ -277,7 +284,7 @@ static int lock(int fd, int cmd, short type, int64_t byte, struct flock *l)
     *l = (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
     if (fcntl(fd, cmd, l) == 0)
         return 0;
-    return errno == EACCES ? -EAGAIN : -errno;
+    return errno == EACCES ? -EAGAIN : sys_error();
 }
 
 int amxi_os_lock(int fd, int64_t byte, bool exclusive)
@@ -309,7 +316,7 @@ static int read_stat(const char *path, uint32_t *pid, char *state, uint64_t *sta
     char text[1024];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return -errno;
+        return sys_error();
     size_t got = 0;
     int r = amxi_os_read(fd, text, sizeof text - 1, &got);
     close(fd);
@@ -332,7 +339,7 @@ static int own_pid_ns(uint64_t *out)
 {
     struct stat st;
     if (stat("/proc/self/ns/pid", &st))
-        return -errno;
+        return sys_error();
     *out = st.st_ino;
     return 0;
 }
@@ -439,7 +446,7 @@ int amxi_os_comm(char name[16])
     memset(name, 0, 16);
     int fd = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return -errno;
+        return sys_error();
     size_t got = 0;
     int r = amxi_os_read(fd, name, 15, &got);
     close(fd);
@@ -456,7 +463,7 @@ int amxi_os_random(void *p, size_t len)
         if (n > 0)
             done += (size_t)n;
         else if (errno != EINTR)
-            return -errno;
+            return sys_error();
     }
     return 0;
 }
@@ -465,7 +472,7 @@ int amxi_os_boot_id(uint8_t id[16])
 {
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return -errno;
+        return sys_error();
     char text[64];
     size_t got = 0;
     int r = amxi_os_read(fd, text, sizeof text - 1, &got);

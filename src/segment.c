@@ -243,8 +243,8 @@ int amxi_seg_chmod(struct amxi_seg *s, uint32_t mode, int64_t group, char *why, 
 /* Reads the head by a call, not through a mapping: a file that shrinks under us is then a short read, not a fault. */
 static int read_head(struct amxi_seg *s, char *why, size_t why_len)
 {
-    uint64_t size;
-    bool regular, ro_only;
+    uint64_t size = 0;
+    bool regular = false, ro_only;
     int r = identify(s, &size, &regular, why, why_len);
     if (r)
         return r;

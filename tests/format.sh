@@ -10,7 +10,8 @@ else
     echo "not ok format: run make format"
 fi
 
-bare=$(find include src tools tests bench Makefile .ci cmake -type f \( -name '*.[ch]' -o -name '*.cc' -o -name '*.sh' \
+bare=$(find include src tools tests bench examples packaging Makefile .ci cmake -type f \( -name '*.[ch]' -o -name '*.cc' -o -name '*.sh' \
+    -o -name '*.py' -o -name '*.awk' -o -name '*.mk' -o -name '*.bash' \
     -o -name Makefile -o -name run -o -name '*.cmake*' \) -exec awk 'FNR == 1 { first = $0 }
     FNR == 2 && (first $0) !~ /SPDX-License-Identifier: Apache-2\.0/ { print FILENAME }' {} +)
 if [ -z "$bare" ]; then

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs into an empty tree, as a packager does, and uses the library from there: C and C++, shared and static, by
-# pkg-config and by CMake.
+# pkg-config and by CMake. install_test.sh TREE: the same with what others have installed in TREE, below /usr.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 libdir=/usr/lib/x86_64-linux-gnu
-lib=$root/to$libdir
+to=${1:-$root/to}
+lib=$to$libdir
 
 # try NAME COMMAND...
 try() {
@@ -21,8 +22,9 @@ try() {
     fi
 }
 
-try "make install" make --no-print-directory install BUILD="${BUILD:-build}" DESTDIR="$root/to" PREFIX=/usr LIBDIR=$libdir
-try "the tool runs" "$root/to/usr/bin/amx" help
+[ $# != 0 ] ||
+    try "make install" make --no-print-directory install BUILD="${BUILD:-build}" DESTDIR="$to" PREFIX=/usr LIBDIR=$libdir
+try "the tool runs" "$to/usr/bin/amx" help
 
 # The same text is C and C++, and all headers are in it; each header must also stand alone.
 cat >"$root/use.c" <<'C'
@@ -59,7 +61,7 @@ int main(void)
 C
 cp "$root/use.c" "$root/use.cc"
 
-export PKG_CONFIG_SYSROOT_DIR=$root/to PKG_CONFIG_LIBDIR=$lib/pkgconfig
+export PKG_CONFIG_SYSROOT_DIR=$to PKG_CONFIG_LIBDIR=$lib/pkgconfig
 warn='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
 use() { # COMPILER STANDARD FILE static|shared
     local flags
@@ -69,7 +71,7 @@ use() { # COMPILER STANDARD FILE static|shared
         flags=$(pkg-config --cflags --libs amx) || return
     fi
     $1 -std=$2 $warn "$root/$3" -o "$root/use" $flags || return
-    [ "$4" = static ] || readelf -d "$root/use" | grep -q 'NEEDED.*\[libamx\.so\.0\]' || return
+    [ "$4" = static ] || readelf -d "$root/use" | grep -q 'NEEDED.*\[libamx\.so\.1\]' || return
     LD_LIBRARY_PATH=$([ "$4" = static ] || echo "$lib") "$root/use"
 }
 for how in shared static; do
@@ -79,8 +81,8 @@ for how in shared static; do
 done
 alone() {
     for h in include/*.h; do
-        gcc -std=c11 $warn -fsyntax-only -x c "$root/to/usr/include/${h##*/}" || return
-        g++ -std=c++11 $warn -fsyntax-only -x c++ "$root/to/usr/include/${h##*/}" || return
+        gcc -std=c11 $warn -fsyntax-only -x c "$to/usr/include/${h##*/}" || return
+        g++ -std=c++11 $warn -fsyntax-only -x c++ "$to/usr/include/${h##*/}" || return
     done
 }
 try "each header stands alone" alone
@@ -101,7 +103,7 @@ target_link_libraries(c_static PRIVATE amx::static)
 target_link_libraries(cc_static PRIVATE amx::static)
 C
 by_cmake() {
-    cmake -S "$root/cmake" -B "$root/cmake/build" -DCMAKE_PREFIX_PATH="$root/to/usr" \
+    cmake -S "$root/cmake" -B "$root/cmake/build" -DCMAKE_PREFIX_PATH="$to/usr" \
         -DCMAKE_LIBRARY_ARCHITECTURE=x86_64-linux-gnu && cmake --build "$root/cmake/build" || return
     for program in c_shared cc_shared c_static cc_static; do
         "$root/cmake/build/$program" || return
@@ -109,9 +111,21 @@ by_cmake() {
     ldd "$root/cmake/build/c_shared" | grep -q libamx && ! ldd "$root/cmake/build/c_static" | grep -q libamx
 }
 try "C and C++ by CMake" by_cmake
+
+# What does not get linked: pages, completion, the gdb script, each where its reader looks.
+companions() {
+    local share=$to/usr/share
+    MANPATH=$share/man man -P cat 3 amx_alloc | grep -q 'Allocates n bytes' &&
+        cmp "$share/bash-completion/completions/amx" packaging/completion/amx.bash &&
+        cmp "$share"/zsh/*/_amx packaging/completion/_amx &&
+        cmp "$share/amx/amx-gdb.py" tools/gdb/amx-gdb.py && ls "$share"/man/man1/amx.1* "$share"/man/man7/amx.7*
+}
+try "pages, completion, gdb script" companions
+[ $# = 0 ] || exit 0
+
 refuses() { # VERSION
     sed -i "s/find_package(amx [0-9.]*/find_package(amx $1/" "$root/cmake/CMakeLists.txt"
-    ! cmake -S "$root/cmake" -B "$root/cmake/$1" -DCMAKE_PREFIX_PATH="$root/to/usr" \
+    ! cmake -S "$root/cmake" -B "$root/cmake/$1" -DCMAKE_PREFIX_PATH="$to/usr" \
         -DCMAKE_LIBRARY_ARCHITECTURE=x86_64-linux-gnu 2>"$root/err" || return
     cat "$root/err"
     grep -q "amxConfig.cmake, version: 0.1" "$root/err"
@@ -120,3 +134,13 @@ refuses() { # VERSION
 for version in 0.0 0.2 1.0; do
     try "CMake refuses version $version" refuses $version
 done
+
+# Takes away what was installed, and nothing that was there.
+uninstalls() {
+    touch "$lib/libother.so" "$to/usr/share/man/man3/other.3"
+    make --no-print-directory uninstall BUILD="${BUILD:-build}" DESTDIR="$to" PREFIX=/usr LIBDIR=$libdir || return
+    (cd "$to" && find . ! -type d && find . -name amx) >"$root/left"
+    cat "$root/left"
+    [ "$(sort "$root/left" | xargs)" = ".$libdir/libother.so ./usr/share/man/man3/other.3" ]
+}
+try "make uninstall" uninstalls

@@ -67,7 +67,7 @@ verdict "atomics only in atomic.h" "$(grep -nE '\b(__atomic_|__sync_|_Atomic\b|a
     src/*.[ch] | grep -v '^src/atomic\.h:')"
 
 objects=("$build"/src/*.o)
-if ! [ -f "${objects[0]}" ] || ! [ -f "$build/libamx.so.0" ]; then
+if ! [ -f "${objects[0]}" ] || ! [ -f "$build/libamx.so" ]; then
     echo "not ok the library is built in $build"
     exit 1
 fi
@@ -77,7 +77,7 @@ verdict "no variables outside the fork handler's list" "$(nm -A --format=sysv "$
 verdict "never prints, never ends the process, never sleeps" "$(nm -A -u "${objects[@]}" |
     grep -E ' U (_*v?f?d?printf(_chk)?|f?puts|f?putc|putchar|perror|psignal|stdout|stderr|_?exit|quick_exit|abort|__assert(_perror)?_fail|u?sleep|nanosleep|clock_nanosleep)$')"
 
-exported=$(nm -D --defined-only "$build/libamx.so.0" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort)
+exported=$(nm -D --defined-only "$build/libamx.so" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort)
 verdict "exports begin with amx_" "$(grep -v '^amx_' <<<"$exported" | grep .)"
 declared=$(cat include/*.h | tr '\n' ' ' | grep -oE 'AMX_API [^;(]*\b(amx_[a-z0-9_]+) *\(' | sed -E 's/.*\b(amx_[a-z0-9_]+) *\($/\1/' | sort)
 verdict "exports are what the headers declare" "$(diff <(echo "$declared") <(echo "$exported") |

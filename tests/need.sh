@@ -36,6 +36,16 @@ look() {
     need patch command -v patch
     need systemtap-sdt-dev test -e /usr/include/*/sys/sdt.h -o -e /usr/include/sys/sdt.h
     need valgrind test -e /usr/include/valgrind/memcheck.h
+    need gdb command -v gdb
+    need zsh command -v zsh
+    need mandoc command -v mandoc
+    need groff-base command -v groff
+    need man-db command -v man
+    if command -v dpkg >/dev/null; then # elsewhere there is no package to be made
+        need build-essential dpkg -s build-essential
+        need debhelper command -v dh
+        need lintian command -v lintian
+    fi
 }
 
 look

@@ -29,7 +29,7 @@ missing() { # KNOWN WORDS: those of WORDS that are not in KNOWN
 
 # --- Calls, constants, types ---
 
-exported=$(nm -D --defined-only "$build/libamx.so.0" 2>/dev/null | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
+exported=$(nm -D --defined-only "$build/libamx.so" 2>/dev/null | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
     grep '^amx_')
 if [ -z "$exported" ]; then
     echo "not ok the library is built in $build"
