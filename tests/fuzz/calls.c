@@ -232,7 +232,8 @@ static void looks(struct run *r, amx_t *h)
                 answer(by_ref[k].call(h, ref));
     }
     if (base) {
-        struct world w = {.h = h, .live = *some_ref(r), .address = base + at % size};
+        static struct world w;
+        w = (struct world){.h = h, .live = *some_ref(r) | UINT64_C(1) << 32, .address = base + at % size};
         the_world = &w;
         for (int i = 0; i < BY_HANDLE; i++)
             if (by_handle[i].call != c_wait) /* without a limit: for whoever frees */

@@ -12,6 +12,15 @@
 #include "segment.h"
 #include "tests/support.h"
 
+/* A claim that fails is a crash, for fuzzers too. Include this file before the kits. */
+#undef must
+#define must(cond) ((cond) ? (void)0 : broken_(#cond, __FILE__, __LINE__))
+__attribute__((noreturn)) static inline void broken_(const char *text, const char *file, int line)
+{
+    fprintf(stderr, "%s:%d: not so: %s\n", file, line, text);
+    abort();
+}
+
 struct tape {
     const uint8_t *in; /* what a fuzzer wrote; behind its end go on the dice */
     size_t left;

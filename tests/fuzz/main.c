@@ -51,15 +51,14 @@ static int lowest_descriptor(void)
 
 static struct tape tape_of_file(const char *path)
 {
-    struct stat st;
-    int fd = strcmp(path, "-") ? open(path, O_RDONLY) : 0;
-    must(fd >= 0 && fstat(fd, &st) == 0);
-    size_t room = 1 << 20, n = 0;
-    uint8_t *p = malloc(room);
-    for (ssize_t got = 1; got > 0 && n < room; n += (size_t)got)
-        must((got = read(fd, p + n, room - n)) >= 0);
+    static uint8_t bytes[1 << 20];
+    int fd = open(strcmp(path, "-") ? path : "/dev/stdin", O_RDONLY);
+    size_t n = 0;
+    must(fd >= 0);
+    for (ssize_t got = 1; got > 0 && n < sizeof bytes; n += (size_t)got)
+        must((got = read(fd, bytes + n, sizeof bytes - n)) >= 0);
     close(fd);
-    return tape_of_bytes(p, n);
+    return tape_of_bytes(bytes, n);
 }
 
 /* From *at on. In a process of its own. */
