@@ -6,6 +6,7 @@
 #include "tests/look_kit.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 enum { NAME_ROOM = 256, REFS = 32, SOUND = 4 };
@@ -278,7 +279,45 @@ static void leave(struct run *r, uint32_t who)
         r->slot[MORE] = r->slot[MORE + 1] = NULL;
 }
 
-enum when { BEFORE, BETWEEN, WITHIN }; /* comes the damage: of the file, after attaching, between stores */
+/* When the damage comes: to the file, after attaching, between two stores of a call; or all the time, from a thread that
+ * stands for another process. With the last one a seed may need some tries to do the same again. */
+enum when { BEFORE, BETWEEN, WITHIN, MEANWHILE };
+
+static struct {
+    struct tape t;
+    const struct amxi_geometry *g;
+    pthread_t thread;
+    int go;
+} other;
+
+static void *write_on(void *base)
+{
+    uint8_t constants[offsetof(struct amxi_head_body, tickets)];
+    memcpy(constants, base, sizeof constants);
+    while (__atomic_load_n(&other.go, __ATOMIC_RELAXED)) {
+        damage(&other.t, base, other.g->size, other.g);
+        memcpy(base, constants, sizeof constants); /* else nobody could attach */
+    }
+    must(munmap(base, other.g->size) == 0);
+    return NULL;
+}
+
+static void other_begin(struct tape *t, const struct amxi_geometry *g)
+{
+    int fd = open(fuzz_file, O_RDWR | O_CLOEXEC);
+    void *base = mmap(NULL, g->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    must(fd >= 0 && base != MAP_FAILED && close(fd) == 0);
+    other.t = tape_of_seed(pick(t, 0));
+    other.g = g;
+    other.go = 1;
+    must(pthread_create(&other.thread, NULL, write_on, base) == 0);
+}
+
+static void other_end(void)
+{
+    __atomic_store_n(&other.go, 0, __ATOMIC_RELAXED);
+    must(pthread_join(other.thread, NULL) == 0);
+}
 
 static void write_calls(struct run *r, enum when when)
 {
@@ -319,14 +358,15 @@ void fuzz_one(struct tape *t, const char *tool)
     uint64_t len;
     uint8_t *p;
     enum when when = BEFORE;
+    const struct sound *s = NULL;
     if (t->left > sizeof magic && !memcmp(t->in, magic, sizeof magic)) { /* the input is the file */
         len = t->left;
         must(posix_memalign((void **)&p, AMXI_PAGE, len) == 0);
         memcpy(p, t->in, len);
         t->left = 0;
     } else {
-        const struct sound *s = &sound[pick(t, SOUND)];
-        when = (enum when[]){BEFORE, BEFORE, BETWEEN, WITHIN}[pick(t, 4)];
+        s = &sound[pick(t, SOUND)];
+        when = (enum when[]){BEFORE, BEFORE, BEFORE, BEFORE, BETWEEN, BETWEEN, WITHIN, MEANWHILE}[pick(t, 8)];
         if (when == BEFORE && pick(t, 8) == 0) {
             p = damaged_file(t, s, &sound[pick(t, SOUND)], &len);
         } else {
@@ -350,11 +390,15 @@ void fuzz_one(struct tape *t, const char *tool)
         verb_program(tool, VERBS_READING + (int)pick(t, VERB_LINES - VERBS_READING));
         write_file(p, len);
     }
-    if (when == BEFORE && !attach(&r, AMX_F_READONLY)) {
+    if (when == MEANWHILE)
+        other_begin(t, &s->g);
+    if ((when == BEFORE || when == MEANWHILE) && !attach(&r, AMX_F_READONLY)) {
         looks(&r, r.slot[P]);
         leave(&r, P);
     }
     write_calls(&r, when);
+    if (when == MEANWHILE)
+        other_end();
     switch (pick(t, 4)) {
     case 0:
         answer(amx_gc("fuzz", NULL));
