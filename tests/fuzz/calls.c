@@ -70,13 +70,54 @@ static void payload(const amx_t *h, const void *p, size_t n, bool write)
         memset((void *)(uintptr_t)p, 0x5a, n);
 }
 
+/* When the damage comes: to the file, after attaching, between two stores of a call; or all the time, from a thread that
+ * stands for another process. With the last one a seed may need some tries to do the same again. */
+enum when { BEFORE, BETWEEN, WITHIN, MEANWHILE };
+
+static struct {
+    struct tape t;
+    const struct amxi_geometry *g;
+    pthread_t thread;
+    int go;
+} other;
+
+static void *write_on(void *base)
+{
+    uint8_t constants[offsetof(struct amxi_head_body, tickets)];
+    memcpy(constants, base, sizeof constants);
+    while (__atomic_load_n(&other.go, __ATOMIC_RELAXED)) {
+        damage(&other.t, base, other.g->size, other.g);
+        memcpy(base, constants, sizeof constants); /* else nobody could attach */
+    }
+    must(munmap(base, other.g->size) == 0);
+    return NULL;
+}
+
+static void other_begin(struct tape *t, const struct amxi_geometry *g)
+{
+    int fd = open(fuzz_file, O_RDWR | O_CLOEXEC);
+    void *base = mmap(NULL, g->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    must(fd >= 0 && base != MAP_FAILED && close(fd) == 0);
+    other.t = tape_of_seed(pick(t, 0));
+    other.g = g;
+    other.go = 1;
+    must(pthread_create(&other.thread, NULL, write_on, base) == 0);
+}
+
+static void other_end(void)
+{
+    __atomic_store_n(&other.go, 0, __ATOMIC_RELAXED);
+    must(pthread_join(other.thread, NULL) == 0);
+}
+
 /* --- Calls -------------------------------------------------------------------------------------------------------- */
 
 struct run {
     struct tape *t;
     amx_t *slot[SLOTS];
     amx_ref ref[REFS];
-    uint64_t object; /* id of one that was added */
+    uint64_t object; /* id of one that was added, and its block */
+    amx_ref object_ref;
 };
 
 static amx_ref *some_ref(struct run *r)
@@ -87,7 +128,7 @@ static amx_ref *some_ref(struct run *r)
 static int note_block(const struct amx_block *b, void *ctx)
 {
     struct run *r = ctx;
-    if (b->ref && pick(r->t, 4) == 0)
+    if (b->ref && (b->sectors > 1 || pick(r->t, 4) == 0))
         *some_ref(r) = b->ref;
     return 0;
 }
@@ -95,8 +136,11 @@ static int note_block(const struct amx_block *b, void *ctx)
 static int note_object(const struct amx_object *o, void *ctx)
 {
     struct run *r = ctx;
+    size_t n;
     r->object = o->id;
-    *some_ref(r) = o->ref;
+    *some_ref(r) = r->object_ref = o->ref;
+    if (!other.go && !amx_usable(r->slot[P], o->ref, &n)) /* all its words are in its block */
+        must(o->count && o->first <= n && (o->count - 1) * (uint64_t)o->stride + 8 <= n - o->first);
     return 0;
 }
 
@@ -161,8 +205,12 @@ static void step(struct run *r)
             c.refs[i] = *some_ref(r);
     if (c.verb == V_OBJECT_REMOVE || c.verb == V_WORD)
         c.got = r->object;
+    if (c.verb == V_OBJECT_ADD)
+        (void)amx_publish(r->slot[who], c.ref);
     if (c.verb == V_WORD) {
         size_t n;
+        c.ref = r->object_ref;
+        c.state = (uint32_t)pick(r->t, 2) * c.state;
         if (amx_usable(r->slot[who], c.ref, &n) || n < 16)
             return;
         c.offset = pick(r->t, 2) * 8;
@@ -186,8 +234,10 @@ static void step(struct run *r)
         }
         if (c.verb == V_UNSHARE)
             r->slot[c.slot] = NULL;
-        if (c.verb == V_OBJECT_ADD)
+        if (c.verb == V_OBJECT_ADD) {
             r->object = c.got;
+            r->object_ref = c.ref;
+        }
         if (c.verb == V_MANY)
             memcpy(r->ref, c.refs, c.count * sizeof *c.refs);
         if (c.out) {
@@ -277,46 +327,6 @@ static void leave(struct run *r, uint32_t who)
     r->slot[who] = NULL;
     if (who == P)
         r->slot[MORE] = r->slot[MORE + 1] = NULL;
-}
-
-/* When the damage comes: to the file, after attaching, between two stores of a call; or all the time, from a thread that
- * stands for another process. With the last one a seed may need some tries to do the same again. */
-enum when { BEFORE, BETWEEN, WITHIN, MEANWHILE };
-
-static struct {
-    struct tape t;
-    const struct amxi_geometry *g;
-    pthread_t thread;
-    int go;
-} other;
-
-static void *write_on(void *base)
-{
-    uint8_t constants[offsetof(struct amxi_head_body, tickets)];
-    memcpy(constants, base, sizeof constants);
-    while (__atomic_load_n(&other.go, __ATOMIC_RELAXED)) {
-        damage(&other.t, base, other.g->size, other.g);
-        memcpy(base, constants, sizeof constants); /* else nobody could attach */
-    }
-    must(munmap(base, other.g->size) == 0);
-    return NULL;
-}
-
-static void other_begin(struct tape *t, const struct amxi_geometry *g)
-{
-    int fd = open(fuzz_file, O_RDWR | O_CLOEXEC);
-    void *base = mmap(NULL, g->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    must(fd >= 0 && base != MAP_FAILED && close(fd) == 0);
-    other.t = tape_of_seed(pick(t, 0));
-    other.g = g;
-    other.go = 1;
-    must(pthread_create(&other.thread, NULL, write_on, base) == 0);
-}
-
-static void other_end(void)
-{
-    __atomic_store_n(&other.go, 0, __ATOMIC_RELAXED);
-    must(pthread_join(other.thread, NULL) == 0);
 }
 
 static void write_calls(struct run *r, enum when when)
@@ -446,6 +456,22 @@ static void inhabit(struct image *m, uint64_t seed)
     }
 }
 
+/* An object in the scene's published block, two words of which are the second handle's, whose process is dead. */
+static void with_object(struct image *m)
+{
+    uint64_t k = m->s.g.su + MIX_P, first = m->s.g.region[AMXI_R_DATA].offset / AMXI_UNIT;
+    struct amxi_block_body *b = amxi_block(&m->s, k);
+    struct amxi_object_body *o = amxi_object(&m->s, 1);
+    amxi_st64_rlx(&o->word, AMXI_O_WORD(AMXI_O_LIVE, 0, 3));
+    amxi_st64_rlx(&o->ref, AMXI_REF(first + k + 1, amxi_ld64_rlx(&b->w0)));
+    amxi_st32_rlx(&o->kind, 7);
+    amxi_st32_rlx(&o->count, 6);
+    amxi_st32_rlx(&o->stride, 16);
+    for (uint32_t i = 1; i <= 2; i++)
+        amxi_st64_rlx(&(b + i)->w0, AMXI_W0(i * 2000, 2, i));
+    amxi_st32_rlx(&amxi_handle(&m->s, 1)->objects, 2);
+}
+
 void fuzz_begin(void)
 {
     snprintf(fuzz_file, sizeof fuzz_file, "%s/amx.fuzz", getenv("AMX_DIR"));
@@ -459,6 +485,7 @@ void fuzz_begin(void)
         o.peers = o.handles = i == 3 ? 20 : 6;
         if (i == 0) {
             scene(&m);
+            with_object(&m);
         } else {
             image_make(&m, &o);
             amxi_st64_rlx(&amxi_peer(&m.s, 0)->word, 0);

@@ -134,9 +134,18 @@ static struct place in_block(struct tape *t, const struct amxi_seg *s)
     }
 }
 
+/* Any sector, or one that is more than at rest: large blocks are few. */
+static uint32_t some_sector(struct tape *t, const struct amxi_seg *s)
+{
+    uint32_t i = (uint32_t)pick(t, s->g.sectors_max), n = pick(t, 2) ? s->g.sectors : 0;
+    for (; n && AMXI_S_KIND(amxi_ld64_rlx(&amxi_sector(s, i)->word)) == AMXI_K_IDLE; n--)
+        i = (i + 1) % s->g.sectors;
+    return i;
+}
+
 static struct place in_sector(struct tape *t, const struct amxi_seg *s)
 {
-    uint32_t i = (uint32_t)pick(t, s->g.sectors_max), su = s->g.su;
+    uint32_t i = some_sector(t, s), su = s->g.su;
     struct amxi_sector_body *b = amxi_sector(s, i);
     amxi_a64 *queue = pick(t, 2) ? &b->drain : amxi_acked(s, i);
     switch (pick(t, 16)) {
@@ -269,7 +278,7 @@ static void in_structure(struct tape *t, const struct amxi_seg *s)
 {
     struct place a;
     uint64_t k, l;
-    uint32_t i = (uint32_t)pick(t, s->g.sectors_max), j = (uint32_t)pick(t, s->g.sectors_max);
+    uint32_t i = some_sector(t, s), j = some_sector(t, s);
     switch (pick(t, 10)) {
     case 0: /* two headers */
         k = some_block(t, s);
