@@ -376,6 +376,7 @@ void fuzz_one(struct tape *t, const char *tool)
         t->left = 0;
     } else {
         s = &sound[pick(t, SOUND)];
+        memcpy(r.ref, s->ref, sizeof r.ref);
         when = (enum when[]){BEFORE, BEFORE, BEFORE, BEFORE, BETWEEN, BETWEEN, WITHIN, MEANWHILE}[pick(t, 8)];
         if (when == BEFORE && pick(t, 8) == 0) {
             p = damaged_file(t, s, &sound[pick(t, SOUND)], &len);
@@ -493,6 +494,13 @@ void fuzz_begin(void)
             amxi_st64_rlx(&amxi_handle(&m.s, 1)->word, 0);
             inhabit(&m, i);
         }
-        sound[i] = (struct sound){m.s.g, m.s.base};
+        sound[i] = (struct sound){.g = m.s.g, .bytes = m.s.base};
+        struct tape t = tape_of_seed(i);
+        struct run r = {.t = &t};
+        write_file(m.s.base, m.len);
+        must(!attach(&r, AMX_F_READONLY));
+        answer(amx_walk(r.slot[P], note_block, &r));
+        leave(&r, P);
+        memcpy(sound[i].ref, r.ref, sizeof r.ref);
     }
 }

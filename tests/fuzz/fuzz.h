@@ -38,6 +38,7 @@ uint64_t pick(struct tape *t, uint64_t n);
 struct sound {
     struct amxi_geometry g;
     uint8_t *bytes;
+    amx_ref ref[32]; /* of its blocks: what users have in hand when the damage comes */
 };
 
 /* Damages a segment of which `len` bytes are there: something in its structure, or bytes anywhere. */
