@@ -128,8 +128,8 @@ static amx_ref *some_ref(struct run *r)
 static int note_block(const struct amx_block *b, void *ctx)
 {
     struct run *r = ctx;
-    if (b->ref && (b->sectors > 1 || pick(r->t, 4) == 0))
-        *some_ref(r) = b->ref;
+    if (b->ref && (b->sectors > 1 || pick(r->t, 4) == 0)) /* a quarter is kept for large ones */
+        r->ref[b->sectors > 1 ? pick(r->t, REFS / 4) : REFS / 4 + pick(r->t, REFS - REFS / 4)] = b->ref;
     return 0;
 }
 
@@ -270,7 +270,7 @@ static void looks(struct run *r, amx_t *h)
         amx_ref ref = AMX_REF_NONE;
         answer(amx_root_get(h, (unsigned)i, &ref));
         if (ref)
-            r->ref[i % 4] = ref;
+            *some_ref(r) = ref;
     }
     for (uint64_t i = 0; i < 4; i++) { /* the block itself, one beside it, another life, something else */
         amx_ref ref = *some_ref(r) ^ (amx_ref[]) { 0, UINT64_C(1) << 32, 1, pick(r->t, 0) }[i];

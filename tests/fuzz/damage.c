@@ -148,7 +148,7 @@ static struct place in_sector(struct tape *t, const struct amxi_seg *s)
     uint32_t i = some_sector(t, s), su = s->g.su;
     struct amxi_sector_body *b = amxi_sector(s, i);
     amxi_a64 *queue = pick(t, 2) ? &b->drain : amxi_acked(s, i);
-    switch (pick(t, 16)) {
+    switch (pick(t, 18)) {
     case 0:
     case 1:
         return FIELD(&b->word, 0, 4, AMXI_K_QUARANTINED + 1, AMXI_K_HELD);
@@ -167,8 +167,10 @@ static struct place in_sector(struct tape *t, const struct amxi_seg *s)
     case 8:
         return FIELD(&b->cut_by, 0, 32, s->g.sectors, i);
     case 9:
+    case 16:
         return FIELD(&b->ext_len, 0, 32, s->g.sectors - i % s->g.sectors, 1);
     case 10:
+    case 17:
         return ALL(&b->ext_tail, su);
     case 11:
         return ALL(&b->fl, 1 << 20);
