@@ -65,37 +65,14 @@ static void set(const struct place *f, uint64_t v)
 
 static uint64_t nonsense(struct tape *t, const struct place *f)
 {
-    uint64_t old = get(f);
-    switch (pick(t, 14)) {
-    case 0:
-        return 0;
-    case 1:
-        return 1;
-    case 2:
-        return f->limit;
-    case 3:
-        return f->limit - 1;
-    case 4:
-        return f->limit + 1;
-    case 5:
-        return UINT64_MAX;
-    case 6:
-        return UINT64_MAX >> (65 - f->bits);
-    case 7:
-        return old + 1;
-    case 8:
-        return old - 1;
-    case 9:
-        return old ^ UINT64_C(1) << pick(t, f->bits);
-    case 10:
-        return old * 2;
-    case 11:
-        return f->self;
-    case 12:
-        return pick(t, 0);
-    default:
-        return pick(t, f->limit + 1 ? f->limit + 1 : 0);
-    }
+    uint64_t old = get(f), max = f->limit;
+    const uint64_t v[] = {0,       1,       max,     max - 1, max + 1, UINT64_MAX, UINT64_MAX >> (65 - f->bits),
+                          old + 1, old - 1, old * 2, f->self};
+    uint64_t i = pick(t, sizeof v / sizeof *v + 3);
+    if (i < sizeof v / sizeof *v)
+        return v[i];
+    i -= sizeof v / sizeof *v;
+    return i == 0 ? old ^ UINT64_C(1) << pick(t, f->bits) : pick(t, i == 1 ? max + 1 : 0);
 }
 
 /* A unit in which a block begins, or any if the bitmap has none behind it. */
@@ -108,30 +85,26 @@ static uint64_t some_block(struct tape *t, const struct amxi_seg *s)
     return k;
 }
 
+/* Below: the fields of a thing, and one of them; `any` chooses among those that there are many of. */
+#define ONE_OF(f) (f)[pick(t, sizeof(f) / sizeof *(f))]
+
 static struct place in_block(struct tape *t, const struct amxi_seg *s)
 {
     uint64_t k = some_block(t, s), su = s->g.su, self = (k & (su - 1)) + 1;
     struct amxi_free_body *b = (struct amxi_free_body *)(void *)amxi_block(s, k);
-    switch (pick(t, 10)) {
-    case 0:
-        return FIELD(&b->w0, 0, 12, 49, AMX_STATE_ACKED);
-    case 1:
-        return FIELD(&b->w0, 12, 12, s->g.handles, 0);
-    case 2:
-        return FIELD(&b->w0, 24, 40, AMXI_GEN_MASK, 0);
-    case 3:
-    case 4:
-    case 5: /* up to the sector's end, or beyond */
-        return FIELD(&b->w1, 0, 20, su, su + 1 - self);
-    case 6:
-        return FIELD(&b->w1, 20, 21, su, self);
-    case 7:
-        return FIELD(&b->w1, 41, 23, 1, 0);
-    case 8:
-        return k + 1 < (uint64_t)s->g.sectors << s->g.su_log2 ? FIELD(&b->next, 0, 32, su, self) : ALL(&b->w0, su);
-    default:
-        return k + 1 < (uint64_t)s->g.sectors << s->g.su_log2 ? FIELD(&b->prev, 0, 32, su, self) : ALL(&b->w1, su);
-    }
+    const struct place size = FIELD(&b->w1, 0, 20, su, su + 1 - self); /* up to the sector's end, or beyond */
+    const struct place f[] = {size,
+                              size,
+                              size,
+                              FIELD(&b->w0, 0, 12, 49, AMX_STATE_ACKED),
+                              FIELD(&b->w0, 12, 12, s->g.handles, 0),
+                              FIELD(&b->w0, 24, 40, AMXI_GEN_MASK, 0),
+                              FIELD(&b->w1, 20, 21, su, self),
+                              FIELD(&b->w1, 41, 23, 1, 0),
+                              FIELD(&b->next, 0, 32, su, self),
+                              FIELD(&b->prev, 0, 32, su, self)};
+    bool last = k + 1 == (uint64_t)s->g.sectors << s->g.su_log2; /* behind it the segment may end */
+    return f[pick(t, sizeof f / sizeof *f - 2 * last)];
 }
 
 /* Any sector, or one that is more than at rest: large blocks are few. */
@@ -145,118 +118,76 @@ static uint32_t some_sector(struct tape *t, const struct amxi_seg *s)
 
 static struct place in_sector(struct tape *t, const struct amxi_seg *s)
 {
-    uint32_t i = some_sector(t, s), su = s->g.su;
+    uint32_t i = some_sector(t, s), su = s->g.su, any = (uint32_t)pick(t, 256);
     struct amxi_sector_body *b = amxi_sector(s, i);
-    amxi_a64 *queue = pick(t, 2) ? &b->drain : amxi_acked(s, i);
-    switch (pick(t, 18)) {
-    case 0:
-    case 1:
-        return FIELD(&b->word, 0, 4, AMXI_K_QUARANTINED + 1, AMXI_K_HELD);
-    case 2:
-        return FIELD(&b->word, 4, 16, pick(t, 2) ? s->g.sectors : s->g.handles, i);
-    case 3:
-        return FIELD(queue, 0, 32, su, 1);
-    case 4:
-        return FIELD(queue, 32, 16, su, 0);
-    case 5:
-        return FIELD(queue, 48, 16, UINT16_MAX, 0);
-    case 6:
-        return ALL(&b->gclock, AMXI_GEN_MASK);
-    case 7:
-        return ALL(&b->first, su);
-    case 8:
-        return FIELD(&b->cut_by, 0, 32, s->g.sectors, i);
-    case 9:
-    case 16:
-        return FIELD(&b->ext_len, 0, 32, s->g.sectors - i % s->g.sectors, 1);
-    case 10:
-    case 17:
-        return ALL(&b->ext_tail, su);
-    case 11:
-        return ALL(&b->fl, 1 << 20);
-    case 12:
-        return ALL(&b->sl[pick(t, sizeof b->sl)], 0xff);
-    case 13:
-        return ALL(amxi_avail(s, i), AMXI_AVAIL_WHOLE);
-    case 14:
-        return ALL(amxi_bitmap(s, i) + pick(t, su / 64), UINT64_MAX);
-    default:
-        return ALL(&b->head[pick(t, s->g.bins)], su);
-    }
+    amxi_a64 *queue = any & 1 ? &b->drain : amxi_acked(s, i);
+    const struct place kind = FIELD(&b->word, 0, 4, AMXI_K_QUARANTINED + 1, AMXI_K_HELD);
+    const struct place len = FIELD(&b->ext_len, 0, 32, s->g.sectors - i % s->g.sectors, 1),
+                       tail = ALL(&b->ext_tail, su);
+    const struct place f[] = {kind,
+                              kind,
+                              len,
+                              len,
+                              tail,
+                              tail,
+                              FIELD(&b->word, 4, 16, any & 1 ? s->g.sectors : s->g.handles, i),
+                              FIELD(queue, 0, 32, su, 1),
+                              FIELD(queue, 32, 16, su, 0),
+                              FIELD(queue, 48, 16, UINT16_MAX, 0),
+                              ALL(&b->gclock, AMXI_GEN_MASK),
+                              ALL(&b->first, su),
+                              FIELD(&b->cut_by, 0, 32, s->g.sectors, i),
+                              ALL(&b->fl, 1 << 20),
+                              ALL(&b->sl[any % sizeof b->sl], 0xff),
+                              ALL(amxi_avail(s, i), AMXI_AVAIL_WHOLE),
+                              ALL(amxi_bitmap(s, i) + any % (su / 64), UINT64_MAX),
+                              ALL(&b->head[any % s->g.bins], su)};
+    return ONE_OF(f);
 }
 
 static struct place in_tables(struct tape *t, const struct amxi_seg *s)
 {
-    uint32_t i = (uint32_t)pick(t, s->g.handles);
+    uint32_t i = (uint32_t)pick(t, s->g.handles), any = (uint32_t)pick(t, 64);
     struct amxi_handle_body *h = amxi_handle(s, i);
     struct amxi_peer_body *p = amxi_peer(s, i % s->g.peers);
-    switch (pick(t, 16)) {
-    case 0:
-        return FIELD(&p->word, 0, 8, AMXI_PEER_DEAD + 1, AMXI_PEER_LIVE);
-    case 1:
-        return FIELD(&p->word, 8, 56, amxi_ld64_rlx(&amxi_head(s)->tickets), 1);
-    case 2:
-        return FIELD(&p->pid, 0, 32, 1 << 22, (uint64_t)getpid());
-    case 3:
-        return FIELD(&p->pid, 32, 32, amxi_ld64_rlx(&amxi_head(s)->tickets), AMXI_PEER_TICKET(amxi_ld64_rlx(&p->word)));
-    case 4:
-        return ALL(&p->pid_ns + pick(t, 6), 1); /* up to since_ns */
-    case 5:
-    case 6:
-        return FIELD(&h->word, 0, 4, AMXI_H_QUIET + 1, AMXI_H_DEAD);
-    case 7:
-        return FIELD(&h->word, 4, 8, s->g.peers, 0);
-    case 8:
-        return FIELD(&h->word, 12, 52, UINT64_MAX >> 12, 0);
-    case 9:
-        return ALL(&h->purging, 1);
-    case 10:
-        return FIELD(&h->giving, 0, 32, s->g.handles, i + 1);
-    case 11:
-        return ALL(&h->objects, UINT32_MAX);
-    case 12:
-        return FIELD(&h->handed, 32, 32, (uint64_t)s->g.sectors << s->g.su_log2, 0);
-    case 13:
-        return ALL(amxi_guard(s, i, (uint32_t)pick(t, s->g.guards)), 0);
-    default:
-        return ALL(amxi_touched(s, i) + pick(t, s->g.touched_words), UINT64_MAX);
-    }
+    uint64_t tickets = amxi_ld64_rlx(&amxi_head(s)->tickets), ticket = AMXI_PEER_TICKET(amxi_ld64_rlx(&p->word));
+    const struct place f[] = {FIELD(&p->word, 0, 8, AMXI_PEER_DEAD + 1, AMXI_PEER_LIVE),
+                              FIELD(&p->word, 8, 56, tickets, 1),
+                              FIELD(&p->pid, 0, 32, 1 << 22, (uint64_t)getpid()),
+                              FIELD(&p->pid, 32, 32, tickets, ticket),
+                              ALL(&p->pid_ns + any % 6, 1), /* up to since_ns */
+                              FIELD(&h->word, 0, 4, AMXI_H_QUIET + 1, AMXI_H_DEAD),
+                              FIELD(&h->word, 4, 8, s->g.peers, 0),
+                              FIELD(&h->word, 12, 52, UINT64_MAX >> 12, 0),
+                              ALL(&h->purging, 1),
+                              FIELD(&h->giving, 0, 32, s->g.handles, i + 1),
+                              ALL(&h->objects, UINT32_MAX),
+                              FIELD(&h->handed, 32, 32, (uint64_t)s->g.sectors << s->g.su_log2, 0),
+                              ALL(amxi_guard(s, i, any % s->g.guards), 0),
+                              ALL(amxi_touched(s, i) + any % s->g.touched_words, UINT64_MAX)};
+    return ONE_OF(f);
 }
 
 static struct place in_head(struct tape *t, const struct amxi_seg *s)
 {
+    uint32_t any = (uint32_t)pick(t, pick(t, 2) ? 4 : 32);
     struct amxi_head_body *b = amxi_head(s);
-    struct amxi_object_body *o = &b->object[pick(t, pick(t, 2) ? 4 : 32)];
-    uint64_t size = s->g.size;
-    switch (pick(t, 14)) {
-    case 0:
-        return ALL(&b->tickets, UINT64_MAX);
-    case 1:
-        return ALL(&b->wait, 1);
-    case 2:
-        return ALL(&b->pressure, 0);
-    case 3:
-        return ALL(&b->handles_high, s->g.handles);
-    case 4:
-        return FIELD(&b->roots[pick(t, 16)], 32, 32, size / AMXI_UNIT, s->g.region[AMXI_R_DATA].offset / AMXI_UNIT);
-    case 5:
-    case 6:
-        return FIELD(&o->word, 0, 4, AMXI_O_GOING + 1, AMXI_O_LIVE);
-    case 7:
-        return FIELD(&o->word, 4, 12, s->g.handles, 1);
-    case 8:
-        return FIELD(&o->ref, 32, 32, size / AMXI_UNIT, s->g.region[AMXI_R_DATA].offset / AMXI_UNIT + 1);
-    case 9:
-        return ALL(&o->first, size);
-    case 10:
-        return ALL(&o->stride, 8);
-    case 11:
-        return ALL(&o->count, (uint32_t)size / 8);
-    case 12:
-        return FIELD(&o->to, (unsigned)pick(t, 2) * 16, 16, AMX_STATE_MAX, 4);
-    default:
-        return ALL(&o->pair[pick(t, 4)], AMX_STATE_MAX);
-    }
+    struct amxi_object_body *o = &b->object[any];
+    uint64_t size = s->g.size, data = s->g.region[AMXI_R_DATA].offset / AMXI_UNIT;
+    const struct place f[] = {ALL(&b->tickets, UINT64_MAX),
+                              ALL(&b->wait, 1),
+                              ALL(&b->pressure, 0),
+                              ALL(&b->handles_high, s->g.handles),
+                              FIELD(&b->roots[any % 16], 32, 32, size / AMXI_UNIT, data),
+                              FIELD(&o->word, 0, 4, AMXI_O_GOING + 1, AMXI_O_LIVE),
+                              FIELD(&o->word, 4, 12, s->g.handles, 1),
+                              FIELD(&o->ref, 32, 32, size / AMXI_UNIT, data + 1),
+                              ALL(&o->first, size),
+                              ALL(&o->stride, 8),
+                              ALL(&o->count, (uint32_t)size / 8),
+                              FIELD(&o->to, any % 2 * 16, 16, AMX_STATE_MAX, 4),
+                              ALL(&o->pair[any % 4], AMX_STATE_MAX)};
+    return ONE_OF(f);
 }
 
 static struct place somewhere(struct tape *t, const struct amxi_seg *s)

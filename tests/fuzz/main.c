@@ -197,7 +197,7 @@ int main(int argc, char **argv)
     }
     mutations = env_number("MUTATIONS", seed && *seed ? 1 : 10000);
     tool = getenv("AMX");
-    tool_every = env_number("TOOL_EVERY", mutations == 1 ? 1 : 50);
+    tool_every = env_number("TOOL_EVERY", mutations == 1 ? 1 : mutations < 100000 ? 50 : mutations / 2000);
     if (argc > 1) {
         inputs = argv + 1;
         mutations = (uint64_t)argc - 1;
