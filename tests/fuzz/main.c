@@ -35,6 +35,7 @@ static uint64_t first, mutations, tool_every;
 static const char *tool;
 static char **inputs;
 static char dir[128];
+static pid_t parent;
 
 static void arm(void)
 {
@@ -133,6 +134,8 @@ static int campaign(uint64_t jobs)
                 uint64_t n = mutations - next < BATCH ? mutations - next : BATCH;
                 begin(&job[i], next, next + n);
                 next += n;
+                if (next % 100000 == 0)
+                    printf("# %" PRIu64 " begun\n", next);
                 running++;
             }
         if (!running)
@@ -185,6 +188,13 @@ static void clear(void)
     must(system(command) == 0);
 }
 
+static void interrupted(int sig)
+{
+    if (getpid() == parent)
+        clear();
+    _exit(128 + sig);
+}
+
 int main(int argc, char **argv)
 {
     const char *in = getenv("AMX_DIR"), *seed = getenv("SEED");
@@ -207,6 +217,10 @@ int main(int argc, char **argv)
     setenv("ASAN_OPTIONS", __asan_default_options(), 0); /* the tool's too */
     snprintf(dir, sizeof dir, "%s/amx-fuzz-%d", in ? in : "/dev/shm", (int)getpid());
     must(mkdir(dir, 0700) == 0 && setenv("AMX_DIR", dir, 1) == 0);
+    parent = getpid();
+    signal(SIGINT, interrupted);
+    signal(SIGTERM, interrupted);
+    signal(SIGPIPE, interrupted);
     fuzz_begin();
     int code = recording ? record(strtoull(argv[2], NULL, 10), argv[3])
                          : campaign(jobs < 1          ? 1
