@@ -260,6 +260,7 @@ static void looks(struct run *r, amx_t *h)
     uint8_t *base = amx_raw_base(h);
     uint32_t fl, sl;
     uint64_t size = amx_raw_total_size(h), at = amx_raw_first_block(h) + pick(r->t, size / 16) * 16;
+    must(amx_name(h) && amx_fd(h) >= 0);
     answer(amx_walk(h, note_block, r));
     answer(amx_objects(h, note_object, r));
     answer(amx_peers(h, note_peer, r));
@@ -308,7 +309,10 @@ static int attach(struct run *r, uint32_t flags)
     o.map_hint = test_hint(0);
     o.why = why;
     o.why_len = sizeof why;
-    int e = amx_attach("fuzz", &o, &r->slot[P]);
+    int fd = pick(r->t, 4) ? -1 : open(fuzz_file, O_RDWR | O_CLOEXEC);
+    int e = fd < 0 ? amx_attach("fuzz", &o, &r->slot[P]) : amx_attach_fd(fd, &o, &r->slot[P]);
+    if (fd >= 0)
+        close(fd);
     answer(e);
     must(!e || *why);
     if (e)
