@@ -237,6 +237,8 @@ help:
 	@echo 'copies       the segment checked before every store of every operation'
 	@echo 'torture      each call killed and stopped at each instruction that changes the segment; mutants: it notices'
 	@echo 'torture-others  the kill sweep on two simple allocators, through adapters'
+	@echo 'fuzz-segments  10000 (MUTATIONS) damaged segments under every call and verb; SEED=n: one of them again'
+	@echo 'fuzz-libfuzzer, fuzz-afl  the same led by coverage, for SECONDS'
 	@echo 'bench        against mimalloc and Boost.Interprocess; fill: how much of a segment can be handed out'
 	@echo 'install      to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR, DATADIR; uninstall'
 	@echo 'amalgamation the library in two files; man: the manual pages; deb: Debian packages. In $(BUILD)'

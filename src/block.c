@@ -18,7 +18,7 @@ int amxi_find(const amx_t *h, amx_ref ref, uint32_t units, struct amxi_at *at)
         int e = amxi_refuse(h);
         return e && (e != AMX_E_READONLY || units != h->read_units) ? e : AMX_E_OFFSET;
     }
-    if (!amxi_bit(h->bits, k))
+    if (k == units - 1 || !amxi_bit(h->bits, k)) /* behind a header in the last unit of all is nothing */
         return AMX_E_STALE;
     at->k = k;
     at->b = (struct amxi_block_body *)(void *)(h->data + (uint64_t)k * AMXI_UNIT);

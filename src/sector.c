@@ -90,7 +90,7 @@ static uint64_t gclock_take(struct amxi_sec *x, uint32_t n) /* n generations tha
 
 static bool header_at(const struct amxi_sec *x, uint32_t i)
 {
-    return i + 1 < x->su && amxi_bit(x->bits, i); /* the smallest block has two units */
+    return i < x->su - 1 && amxi_bit(x->bits, i); /* the smallest block has two units; i may be any number */
 }
 
 static bool in_sector(const struct amxi_sec *x, uint32_t i, uint32_t size)

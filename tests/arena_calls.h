@@ -15,7 +15,7 @@ struct world {
     unsigned char *address; /* of the live block */
 };
 
-static void world_open(struct world *w)
+static inline void world_open(struct world *w)
 {
     w->h = new_segment(MIB);
     w->more = new_handle(w->h);
@@ -34,7 +34,7 @@ static void world_open(struct world *w)
     w->before = stat_of(w->h);
 }
 
-static void world_unchanged(struct world *w)
+static inline void world_unchanged(struct world *w)
 {
     struct amx_stats now = stat_of(w->h);
 
@@ -44,7 +44,7 @@ static void world_unchanged(struct world *w)
     verify(w->h, w->again, 2);
 }
 
-static void world_close(struct world *w)
+static inline void world_close(struct world *w)
 {
     world_unchanged(w);
     ok(amx_free(w->h, w->live));

@@ -3,8 +3,8 @@
  * Every public call as data, so that a play can be acted by this process (tests/hook) or by another one that is
  * stepped, stopped and killed meanwhile (tests/torture).
  */
-#ifndef AMX_TEST_CALLS_H
-#define AMX_TEST_CALLS_H
+#ifndef AMX_TEST_CRASH_CALLS_H
+#define AMX_TEST_CRASH_CALLS_H
 
 #include "amx_object.h"
 #include "amx_raw.h"
