@@ -4,6 +4,7 @@ $(O)/tests/sched/schedules: $(O)/tests/sched/schedules.o $(O)/libamx.a
 	$(call say,LD)
 	$(Q)$(LINK) $^ -lcmocka -lpthread -o $@
 
+MORE_TESTS += tests/sched/short.sh
 .PHONY: schedules
 schedules:
 	@tests/need.sh test
