@@ -218,7 +218,8 @@ help:
 	@echo 'copies       the segment checked before every store of every operation'
 	@echo 'torture      each call killed and stopped at each instruction that changes the segment; mutants: it notices'
 	@echo 'torture-others  the kill sweep on two simple allocators, through adapters'
-	@echo 'bench        against mimalloc and Boost.Interprocess; fill: how much of a segment can be handed out'
+	@echo 'bench        all workloads against eight other allocators, minutes; bench-quick: one short repetition'
+	@echo 'fill         how much of a segment can be handed out; recovery: how long amx_recover takes'
 	@echo 'install      to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR'
 	@echo 'format       clang-format; format-check only looks'
 
