@@ -64,9 +64,6 @@ struct spread {
 };
 struct spread spread_of(const double *values, unsigned n);
 
-/* Of one system against another, each ratio within a repetition. False if either has failed. */
-bool ratio_of(const struct bench *b, int over_sys, int over_cfg, int under_sys, int under_cfg, struct spread *out);
-
 /* run.c: one run in fresh processes; its results are on the board. 0, or -1 and a reason. log: run under callgrind,
  * which writes to this file. */
 struct outcome {

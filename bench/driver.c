@@ -169,7 +169,7 @@ static void time_calls(struct bench *b, int sys, int cfg)
 
     if (*cell->failed[TIMED] || *cell->failed[LATENCY])
         return;
-    if (bench_run_once(b, sys, cfg, ops_per_thread(b, sys, cfg) / 2 + 1, LATENCY, NULL, &o))
+    if (bench_run_once(b, sys, cfg, ops_per_thread(b, sys, cfg) / 4 + 1, LATENCY, NULL, &o))
         note_failure(b, sys, cfg, LATENCY, &o);
     else
         percentiles(b, cfg, cell);

@@ -9,6 +9,11 @@
  * Every call of every thread goes to the same few heads: one compare-and-swap while nobody else comes, and the head's
  * cache line to fetch from another processor when somebody does. A killed process leaves all stacks whole; the slots
  * that it had are lost.
+ *
+ * Published figures of the same idea: github.com/nnewson/freelist gives 7 ns for an allocation and free with one
+ * thread and 14 ns with several, on an Apple M2; DPDK, whose lock-free stack of fixed-size buffers came with the
+ * remark that a stack under a spinlock reaches 0.6-3.5 times its rate, puts a cache of each core before it. Compare
+ * pair-64.
  */
 #include <errno.h>
 

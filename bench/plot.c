@@ -4,7 +4,7 @@
 
 #include "bench.h"
 
-enum { COLUMNS = 3, PANEL = 400, LABELS = 95, BAR = 15, HEAD = 34, TOP = 70, GAP = 26 };
+enum { COLUMNS = 3, PANEL = 400, LABELS = 95, BAR = 15, HEAD = 40, TOP = 70, GAP = 26 };
 #define AXIS  (PANEL - LABELS - 70.0) /* pixels from LEAST to MOST; the rest is for numbers */
 
 #define LEAST 1.0 /* ns */

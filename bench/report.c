@@ -23,15 +23,16 @@ struct spread spread_of(const double *values, unsigned n)
     return (struct spread){n % 2 || n == 0 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2, v[0], v[n ? n - 1 : 0]};
 }
 
-bool ratio_of(const struct bench *b, int over_sys, int over_cfg, int under_sys, int under_cfg, struct spread *out)
+/* Each ratio within a repetition, of wall or processor time. False if either has failed. */
+static bool ratio_of(const struct bench *b, const struct cell *over, const struct cell *under, bool cpu,
+                     struct spread *out)
 {
-    const struct cell *over = &b->cell[over_sys][over_cfg], *under = &b->cell[under_sys][under_cfg];
     double v[MAX_REPS];
 
     if (over->reps != b->reps || under->reps != b->reps)
         return false;
     for (unsigned r = 0; r < b->reps; r++)
-        v[r] = over->ns[r] / under->ns[r];
+        v[r] = cpu ? over->cpu[r] / under->cpu[r] : over->ns[r] / under->ns[r];
     *out = spread_of(v, b->reps);
     return true;
 }
@@ -101,8 +102,8 @@ static void print_targets(const struct bench *b)
         const struct target *t = &targets[i];
         struct spread s;
 
-        if (!ratio_of(b, t->over_sys, config_of(SEED_LOOP, t->threads, t->procs), t->under_sys,
-                      config_of(SEED_LOOP, t->under_threads, t->under_procs), &s))
+        if (!ratio_of(b, &b->cell[t->over_sys][config_of(SEED_LOOP, t->threads, t->procs)],
+                      &b->cell[t->under_sys][config_of(SEED_LOOP, t->under_threads, t->under_procs)], false, &s))
             continue;
         printf("%-30s %8.2f %8.2f %8.2f   %s %.4g %s\n", t->text, s.median, s.min, s.max,
                t->at_most > 0 ? "<=" : ">=", t->at_most > 0 ? t->at_most : t->at_least,
@@ -110,7 +111,7 @@ static void print_targets(const struct bench *b)
     }
 }
 
-static void print_ratio_row(const struct bench *b, int cfg)
+static void print_ratio_row(const struct bench *b, int cfg, bool cpu)
 {
     char text[64], low[16], high[16], range[40], ranges[SYSTEMS * 16 + 64];
     int used = snprintf(ranges, sizeof(ranges), "%-30s", "");
@@ -124,7 +125,7 @@ static void print_ratio_row(const struct bench *b, int cfg)
         *range = 0;
         if (!takes_part(b, s, cfg)) {
             printf(" %14s", "");
-        } else if (ratio_of(b, AMX, cfg, s, cfg, &r)) {
+        } else if (ratio_of(b, &b->cell[AMX][cfg], &b->cell[s][cfg], cpu, &r)) {
             printf(" %14s", digits(low, r.median));
             snprintf(range, sizeof(range), "%s-%s", digits(low, r.min), digits(high, r.max));
         } else {
@@ -135,7 +136,7 @@ static void print_ratio_row(const struct bench *b, int cfg)
     printf("\n%s\n", ranges);
 }
 
-static void print_ratios(const struct bench *b)
+static void print_ratios(const struct bench *b, bool cpu)
 {
     printf("\nRatios: amx / peer, ns/op; below 1 amx is faster. Median of the repetitions, below it min-max.\n%-30s",
            "");
@@ -145,7 +146,7 @@ static void print_ratios(const struct bench *b)
     putchar('\n');
     for (int c = 0; c < CONFIGS; c++)
         if (b->use_workload[configs[c].workload])
-            print_ratio_row(b, c);
+            print_ratio_row(b, c, cpu);
 }
 
 /* --- Times ---------------------------------------------------------------------------------------------------------- */
@@ -203,17 +204,32 @@ static void print_times(const struct bench *b)
     }
 }
 
+/* A single thread that had to wait for a processor, in any workload. */
+static bool was_busy(const struct bench *b)
+{
+    for (int c = 0; c < CONFIGS; c++) {
+        const struct cell *one = &b->cell[AMX][c];
+
+        if (configs[c].threads == 1 && configs[c].procs == 1 && one->reps &&
+            spread_of(one->ns, one->reps).median > 1.2 * spread_of(one->cpu, one->reps).median)
+            return true;
+    }
+    return false;
+}
+
 void report_print(const struct bench *b)
 {
-    const struct cell *one = &b->cell[AMX][config_of(SEED_LOOP, 1, 1)];
-
     print_machine(b);
-    print_targets(b);
+    if (b->use_workload[SEED_LOOP])
+        print_targets(b);
     if (b->use_system[AMX])
-        print_ratios(b);
+        print_ratios(b, false);
+    if (was_busy(b)) {
+        puts("\nNOTE: single threads had to wait for a processor: the machine was busy with something else, and only\n"
+             "processor times hold. Those of waiting threads contain their waiting.");
+        print_ratios(b, true);
+    }
     print_times(b);
-    if (one->reps && spread_of(one->ns, one->reps).median > 1.2 * spread_of(one->cpu, one->reps).median)
-        puts("\nnote: a single thread had to wait for a processor: the machine was busy, only the cpu column holds");
 }
 
 /* --- JSON ----------------------------------------------------------------------------------------------------------- */
