@@ -138,8 +138,9 @@ static void print_ratio_row(const struct bench *b, int cfg, bool cpu)
 
 static void print_ratios(const struct bench *b, bool cpu)
 {
-    printf("\nRatios: amx / peer, ns/op; below 1 amx is faster. Median of the repetitions, below it min-max.\n%-30s",
-           "");
+    printf("\nRatios: amx / peer, %s time per operation; below 1 amx is faster. Median of the repetitions, below it "
+           "min-max.\n%-30s",
+           cpu ? "processor" : "wall", "");
     for (int s = GLIBC; s < LOOP; s++)
         if (b->use_system[s])
             printf(" %14s", systems[s].name);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static inline uint64_t sys_alloc(void *ctx, size_t n)
 {
@@ -30,7 +31,7 @@ static void version(char *buf, size_t len)
     size_t size = sizeof(text);
 
     if (mallctl && mallctl("version", (void *)&text, &size, NULL, 0) == 0)
-        snprintf(buf, len, "jemalloc %.5s", text);
+        snprintf(buf, len, "jemalloc %.*s", (int)strcspn(text, "-"), text); /* without the commit's number */
     else if (tc_version)
         snprintf(buf, len, "%s", tc_version(NULL, NULL, NULL));
     else
