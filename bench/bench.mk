@@ -21,11 +21,16 @@ SYSTEMS := amx glibc mimalloc jemalloc tcmalloc boost-rbtree boost-seqfit tlsf t
 WORKERS := $(addprefix $(BENCH)/worker_,$(SYSTEMS))
 DRIVER   = $(BENCH)/driver -d $(BENCH) -l $(LIMIT) -w "$(WORKLOAD)" -s "$(SYSTEM)" -o $(O)/bench
 
-.PHONY: bench bench-quick fill recovery workers
-bench bench-quick:
+.PHONY: bench bench-quick bench-ready fill recovery workers
+bench: bench-ready
+	@$(DRIVER) -c -r $(REPS) -n $(OPS)
+
+bench-quick: bench-ready
+	@$(DRIVER) -r 1 -n 2000000
+
+bench-ready:
 	@sh bench/need.sh
-	@$(MAKE) --no-print-directory -f $(firstword $(MAKEFILE_LIST)) workers
-	@$(DRIVER) $(if $(filter bench,$@),-c -r $(REPS) -n $(OPS),-r 1 -n 2000000)
+	@$(MAKE) --no-print-directory -s -f $(firstword $(MAKEFILE_LIST)) workers
 
 # By a second make: what need.sh has just installed counts.
 workers: $(WORKERS) $(BENCH)/driver
