@@ -73,6 +73,9 @@ struct outcome {
 int bench_run_once(struct bench *b, int sys, int cfg, uint64_t ops, enum mode mode, const char *log,
                    struct outcome *out);
 
+/* What the system says of itself, a line. */
+void bench_version(const struct bench *b, int sys, char *buf, int len);
+
 /* report.c, plot.c */
 void report_print(const struct bench *b);
 int report_json(const struct bench *b, const char *path);

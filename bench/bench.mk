@@ -21,6 +21,8 @@ SYSTEMS := amx glibc mimalloc jemalloc tcmalloc boost-rbtree boost-seqfit tlsf t
 WORKERS := $(addprefix $(BENCH)/worker_,$(SYSTEMS))
 DRIVER   = $(BENCH)/driver -d $(BENCH) -l $(LIMIT) -w "$(WORKLOAD)" -s "$(SYSTEM)" -o $(O)/bench
 
+MORE_TESTS += bench/bench_test.sh
+
 .PHONY: bench bench-quick bench-ready fill recovery workers
 bench: bench-ready
 	@$(DRIVER) -c -r $(REPS) -n $(OPS)

@@ -48,7 +48,7 @@ static const char *digits(char buf[16], double v)
 
 static void print_machine(const struct bench *b)
 {
-    char line[600], model[200] = "unknown processor";
+    char line[256], model[200] = "unknown processor";
     double load = 0;
     struct utsname u;
     FILE *f = fopen("/proc/cpuinfo", "r");
@@ -66,12 +66,8 @@ static void print_machine(const struct bench *b)
     for (int s = 0; s < LOOP; s++) {
         if (!b->use_system[s])
             continue;
-        snprintf(line, sizeof(line), "%s/worker_%s version", b->dir, systems[s].name);
-        f = popen(line, "r");
-        if (f && fgets(line, sizeof(line), f))
-            printf("  %-13s %s", systems[s].name, line);
-        if (f)
-            pclose(f);
+        bench_version(b, s, line, sizeof(line));
+        printf("  %-13s %s\n", systems[s].name, line);
     }
     printf(
         "%llu operations (other workloads and slower systems fewer), %u repetitions, interleaved, fresh processes.\n"

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,10 +19,12 @@ struct worker {
 };
 
 struct arguments {
-    char path[512], name[64], threads[16], first[16], ops[32], workload[16], mode[16], limit[16], errors[512];
+    char path[512], name[64], threads[16], first[16], ops[32], workload[16], mode[16], errors[512];
+    bool counted;   /* by callgrind */
+    unsigned limit; /* seconds */
 };
 
-static int start_worker(const struct bench *b, struct worker *w, char *const argv[], const char *errors)
+static int start_worker(const struct bench *b, struct worker *w, char *const argv[], const char *errors, unsigned limit)
 {
     int in[2], out[2];
 
@@ -32,6 +35,9 @@ static int start_worker(const struct bench *b, struct worker *w, char *const arg
     if (w->pid == 0) {
         int err = open(errors, O_WRONLY | O_CREAT | O_APPEND, 0644);
 
+        /* Both outlive exec: a run that hangs is a failed run, and none goes on without the driver. */
+        alarm(limit);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(in[0], STDIN_FILENO);
         dup2(out[1], STDOUT_FILENO);
         dup2(err, STDERR_FILENO);
@@ -63,7 +69,7 @@ static void tell(struct worker *w, const char *word)
 }
 
 /* The first one makes the segment, then the others attach, then all go at once. */
-static int talk(const struct bench *b, struct worker *w, const struct config *c, struct arguments *a, const char *log)
+static int talk(const struct bench *b, struct worker *w, const struct config *c, struct arguments *a)
 {
     for (unsigned i = 0; i < c->procs; i++) {
         char *argv[] = {"valgrind",
@@ -77,11 +83,10 @@ static int talk(const struct bench *b, struct worker *w, const struct config *c,
                         a->ops,
                         a->workload,
                         a->mode,
-                        a->limit,
                         NULL};
 
         snprintf(a->first, sizeof(a->first), "%u", i * c->threads);
-        if (start_worker(b, &w[i], log ? argv : argv + 3, a->errors) || hear(&w[i], "open"))
+        if (start_worker(b, &w[i], a->counted ? argv : argv + 3, a->errors, a->limit) || hear(&w[i], "open"))
             return -1;
     }
     for (unsigned i = 0; i < c->procs; i++)
@@ -118,8 +123,7 @@ static int reap(struct worker *w, unsigned procs, int err)
 }
 
 /* Why a run has failed: a worker's crash, or what it said, or that the time was over. */
-static void explain(const struct worker *w, unsigned procs, const struct arguments *a, unsigned limit,
-                    struct outcome *out)
+static void explain(const struct worker *w, unsigned procs, const struct arguments *a, struct outcome *out)
 {
     FILE *f = fopen(a->errors, "r");
     char line[sizeof(out->why)] = "";
@@ -140,7 +144,7 @@ static void explain(const struct worker *w, unsigned procs, const struct argumen
         }
     }
     if (late && !*line)
-        snprintf(out->why, sizeof(out->why), "not done after %u s", limit);
+        snprintf(out->why, sizeof(out->why), "not done after %u s", a->limit);
 }
 
 static int gather(const struct bench *b, unsigned threads, struct outcome *out)
@@ -168,7 +172,6 @@ int bench_run_once(struct bench *b, int sys, int cfg, uint64_t ops, enum mode mo
                    struct outcome *out)
 {
     const struct config *c = &configs[cfg];
-    unsigned limit = log ? b->limit * SLOWER_COUNTED : b->limit;
     struct worker w[MAX_PROCS] = {{0}};
     struct arguments a;
     int err;
@@ -179,22 +182,35 @@ int bench_run_once(struct bench *b, int sys, int cfg, uint64_t ops, enum mode mo
     snprintf(a.ops, sizeof(a.ops), "%llu", (unsigned long long)ops);
     snprintf(a.workload, sizeof(a.workload), "%d", (int)c->workload);
     snprintf(a.mode, sizeof(a.mode), "%d", (int)mode);
-    snprintf(a.limit, sizeof(a.limit), "%u", limit);
     snprintf(a.errors, sizeof(a.errors), "%s/worker.err", b->dir);
+    a.counted = log;
+    a.limit = log ? b->limit * SLOWER_COUNTED : b->limit;
     if (log)
         snprintf(a.errors, sizeof(a.errors), "%s", log);
     unlink(a.errors);
     memset(b->board, 0, sizeof(*b->board));
     out->why[0] = 0;
-    err = reap(w, c->procs, talk(b, w, c, &a, log));
+    err = reap(w, c->procs, talk(b, w, c, &a));
     if (err) {
         char *argv[] = {a.path, "unlink", a.name, NULL};
         struct worker cleaner = {0};
 
-        explain(w, c->procs, &a, limit, out);
-        if (start_worker(b, &cleaner, argv, "/dev/null") == 0)
+        explain(w, c->procs, &a, out);
+        if (start_worker(b, &cleaner, argv, "/dev/null", a.limit) == 0)
             reap(&cleaner, 1, 0);
         return -1;
     }
     return gather(b, c->threads * c->procs, out);
+}
+
+void bench_version(const struct bench *b, int sys, char *buf, int len)
+{
+    char path[512], *argv[] = {path, "version", NULL};
+    struct worker w = {0};
+
+    snprintf(path, sizeof(path), "%s/worker_%s", b->dir, systems[sys].name);
+    if (start_worker(b, &w, argv, "/dev/null", b->limit) || !fgets(buf, len, w.from))
+        snprintf(buf, (size_t)len, "unknown");
+    buf[strcspn(buf, "\n")] = 0;
+    reap(&w, 1, 0);
 }

@@ -11,13 +11,10 @@
  *   worker -> "whole"
  */
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <unistd.h>
 
 #include "system.h"
 
@@ -203,13 +200,11 @@ int main(int argc, char **argv)
         bench_system.unlink(argv[2]);
         return 0;
     }
-    if (argc != 9) {
-        fputs("usage: worker SEGMENT create|attach THREADS FIRST OPS WORKLOAD MODE SECONDS   (started by the driver)\n",
+    if (argc != 8) {
+        fputs("usage: worker SEGMENT create|attach THREADS FIRST OPS WORKLOAD MODE   (started by the driver)\n",
               stderr);
         return 2;
     }
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    alarm((unsigned)strtoul(argv[8], NULL, 10)); /* a run that hangs is a failed run */
     setvbuf(stdout, NULL, _IOLBF, 0);
     run.segment = argv[1];
     run.create = strcmp(argv[2], "create") == 0;
