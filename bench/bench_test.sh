@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The benchmark itself, on few operations and with the systems that need no package: its verified runs, what it writes,
-# and that systems that crash, hang or do nothing right are rows of the report. BUILD: where to build. No times are judged.
+# and that systems that crash, hang or give up are rows of the report. BUILD: where to build. Times are not judged.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=$(realpath -m "${BUILD:-build}")

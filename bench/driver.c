@@ -95,13 +95,13 @@ static uint64_t ops_per_thread(const struct bench *b, int sys, int cfg)
     return ops ? ops : 1;
 }
 
-static void note_failure(const struct bench *b, int sys, int cfg, enum mode mode, const struct outcome *o)
+static void note_failure(struct bench *b, int sys, int cfg, enum mode mode, const struct outcome *o)
 {
     static const char *const pass[MODES] = {"timed", "latency", "verified"};
-    struct cell *cell = (struct cell *)&b->cell[sys][cfg];
+    char *why = b->cell[sys][cfg].failed[mode];
     char text[64];
 
-    snprintf(cell->failed[mode], sizeof(cell->failed[mode]), "%s", o->why);
+    snprintf(why, sizeof(b->cell[sys][cfg].failed[mode]), "%s", o->why);
     fprintf(stderr, "FAILED: %s, %s, %s: %s\n", systems[sys].name, config_text(cfg, text), pass[mode], o->why);
 }
 
