@@ -13,6 +13,8 @@ want() { # package, then a command that succeeds if it is there
 want g++ command -v g++
 want valgrind command -v valgrind
 want libmimalloc-dev test -e /usr/include/mimalloc.h
+want libjemalloc-dev test -e /usr/include/jemalloc/jemalloc.h
+want libgoogle-perftools-dev test -e /usr/include/gperftools/tcmalloc.h
 want libboost-dev test -e /usr/include/boost/interprocess/managed_shared_memory.hpp
 
 [ -z "$missing" ] && exit 0

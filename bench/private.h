@@ -1,9 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For the adapters of allocators in private memory: no segment, and a token is an address. */
+/* For the adapters of allocators in private memory: no segment, and a token is an address. Included after sys_alloc and sys_free. */
 #ifndef BENCH_PRIVATE_H
 #define BENCH_PRIVATE_H
 
-#include "system.h"
+#include <stddef.h>
+#include <stdint.h>
+
+static inline void *sys_ptr(void *ctx, uint64_t token)
+{
+    (void)ctx;
+    return (void *)(uintptr_t)token;
+}
+
+static inline uint64_t sys_pack(void *ctx, uint64_t token)
+{
+    (void)ctx;
+    return token;
+}
+
+static inline uint64_t sys_unpack(void *ctx, uint64_t word)
+{
+    (void)ctx;
+    return word;
+}
+
+#include "workloads.h"
 
 static int private_open(const char *name, int create, void **seg)
 {
@@ -42,16 +63,10 @@ static void private_close(void *seg)
     (void)seg;
 }
 
-static void *private_ptr(void *ctx, uint64_t token)
-{
-    (void)ctx;
-    return (void *)(uintptr_t)token;
-}
-
-#define PRIVATE_SYSTEM(name, run, alloc_block, free_block, version)                                                    \
+#define PRIVATE_SYSTEM(version)                                                                                        \
     {                                                                                                                  \
-        name, 0, private_open, private_unlink, private_enter, private_leave, private_check, private_close, run,        \
-            alloc_block, free_block, private_ptr, version                                                              \
+        0, private_open, private_unlink, private_enter, private_leave, private_check, private_close, version,          \
+            BENCH_RUNS, BENCH_DRAINS                                                                                   \
     }
 
 #endif

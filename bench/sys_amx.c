@@ -21,7 +21,7 @@ static int open_segment(const char *name, int create, void **seg)
 
     /* Each process maps elsewhere: nothing may depend on the address. */
     o.map_hint = (const void *)(0x200000000000u + ((uintptr_t)(getpid() & 0xfff) << 34));
-    o.size = SEED_SEGMENT;
+    o.size = SEGMENT;
     o.why = why;
     o.why_len = sizeof(why);
     err = create ? amx_create(name, &o, &h) : amx_attach(name, &o, &h);
@@ -79,7 +79,7 @@ static void close_segment(void *seg)
     (void)amx_close((amx_t *)seg);
 }
 
-static uint64_t alloc_block(void *ctx, size_t n)
+static inline uint64_t sys_alloc(void *ctx, size_t n)
 {
     amx_ref ref = AMX_REF_NONE;
 
@@ -87,12 +87,12 @@ static uint64_t alloc_block(void *ctx, size_t n)
     return ref;
 }
 
-static int free_block(void *ctx, uint64_t token)
+static inline int sys_free(void *ctx, uint64_t token)
 {
     return amx_free((amx_t *)ctx, token);
 }
 
-static void *block_ptr(void *ctx, uint64_t token)
+static inline void *sys_ptr(void *ctx, uint64_t token)
 {
     void *p = NULL;
 
@@ -100,10 +100,19 @@ static void *block_ptr(void *ctx, uint64_t token)
     return p;
 }
 
-static void run(void *ctx, struct seed *s, uint64_t ops)
+static inline uint64_t sys_pack(void *ctx, uint64_t token)
 {
-    seed_run(ctx, s, ops, alloc_block, free_block);
+    (void)ctx;
+    return token;
 }
+
+static inline uint64_t sys_unpack(void *ctx, uint64_t word)
+{
+    (void)ctx;
+    return word;
+}
+
+#include "workloads.h"
 
 static void version(char *buf, size_t len)
 {
@@ -113,6 +122,5 @@ static void version(char *buf, size_t len)
 }
 
 const struct bench_system bench_system = {
-    "amx",         1,   open_segment, unlink_segment, enter,     leave,   check,
-    close_segment, run, alloc_block,  free_block,     block_ptr, version,
+    1, open_segment, unlink_segment, enter, leave, check, close_segment, version, BENCH_RUNS, BENCH_DRAINS,
 };

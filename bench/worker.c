@@ -1,127 +1,100 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One process of the seed loop, with the system that is linked in. seed_loop.c starts it and talks with it:
+ * One process of a run, with the system that is linked in. The driver starts it and talks with it; the results are
+ * left on the board, behind descriptor BOARD_FD:
  *
- *   worker -> "ready"                     attached, threads are warm and wait
- *   worker <- "go"                        all processes are ready
- *   worker -> "result T0 T1 CPU FAILED"   nanoseconds of the monotonic clock; CPU: sum over the threads
- *   worker <- "end"                       all processes have left the segment; the creator looks at what is left
+ *   worker -> "open"      the segment is there: others may attach
+ *   worker -> "ready"     attached, threads are warm and wait
+ *   worker <- "go"        all processes are ready
+ *   worker -> "done"      what it held is freed
+ *   worker <- "end"       all processes have left the segment; the creator looks at what is left
  *   worker -> "whole"
  */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
+#include <sys/mman.h>
 
 #include "system.h"
 
-#define WARM_OPS    100000u
-#define MAX_THREADS 64u
-#define MAX_SECONDS 300u
+#define WARM_OPS       100000u
+#define GENERATION_OPS 10000u /* hand-over: operations after which a thread is succeeded */
 
-struct mark { /* of a block in the verified run */
-    uint64_t stamp;
-    size_t n;
-};
+static struct run {
+    const char *segment;
+    int create;
+    unsigned threads, first;
+    uint64_t ops, warm;
+    enum workload workload;
+    enum mode mode;
+    void *seg;
+    struct board *board;
+    pthread_barrier_t barrier;
+} run;
 
 struct thread {
     pthread_t id;
-    pthread_barrier_t *barrier;
-    void *ctx;
-    uint64_t ops;
-    int verify;
-    uint64_t t0, t1, cpu;
-    struct seed s;
-    uint64_t stamps;             /* made so far */
-    struct mark mark[SEED_LIVE]; /* beside s.token */
+    struct bench_thread b;
+    uint64_t ops; /* of the generation */
+    int err;
 };
 
-static uint64_t now(clockid_t clock)
+static void *generation(void *arg)
 {
-    struct timespec t;
+    struct thread *t = arg;
+    uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static uint8_t stamp_byte(uint64_t stamp, size_t i)
-{
-    return (uint8_t)((stamp * 0x9e3779b97f4a7c15u) >> (i % 8 * 8)) ^ (uint8_t)(i / 8);
-}
-
-static uint64_t alloc_stamped(struct thread *t, size_t n, struct mark *m)
-{
-    uint64_t token = bench_system.alloc(t->ctx, n);
-    uint8_t *p = token ? bench_system.ptr(t->ctx, token) : NULL;
-
-    if (!p)
-        return 0;
-    m->stamp = ((uint64_t)getpid() << 40) + ((uint64_t)(t->s.x & 0xff) << 32) + ++t->stamps;
-    m->n = n;
-    for (size_t i = 0; i < n; i++)
-        p[i] = stamp_byte(m->stamp, i);
-    return token;
-}
-
-static int free_stamped(struct thread *t, uint64_t token, const struct mark *m)
-{
-    const uint8_t *p = bench_system.ptr(t->ctx, token);
-    int bad = !p;
-
-    for (size_t i = 0; p && i < m->n; i++)
-        bad |= p[i] != stamp_byte(m->stamp, i);
-    return bench_system.free(t->ctx, token) != 0 || bad;
-}
-
-/* seed_run once more, with every byte of every block written when it is allocated and read before it is freed. */
-static void run_verified(struct thread *t, uint64_t ops)
-{
-    struct seed *s = &t->s;
-
-    for (uint64_t i = 0; i < ops; i++) {
-        s->x = s->x * 1103515245u + 12345u;
-        if (s->x % 10 < 7 && s->live < SEED_LIVE) {
-            s->token[s->live] = alloc_stamped(t, s->x % 512, &t->mark[s->live]);
-            if (s->token[s->live])
-                s->live++;
-            else
-                s->failed++;
-        } else if (s->live) {
-            uint32_t k = s->x % s->live;
-            uint64_t token = s->token[k];
-            struct mark m = t->mark[k];
-
-            s->live--;
-            s->token[k] = s->token[s->live];
-            t->mark[k] = t->mark[s->live];
-            s->failed += free_stamped(t, token, &m) != 0;
-        }
+    t->err |= bench_system.enter(run.seg, &t->b.ctx);
+    if (!t->err) {
+        bench_system.run[run.workload][run.mode](&t->b, t->ops);
+        t->err |= bench_system.leave(run.seg, t->b.ctx);
     }
+    t->b.out->cpu += clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+    return NULL;
 }
 
-static void run_ops(struct thread *t, uint64_t ops)
+/* Each generation is a thread of its own, which gets the live set of the one before. */
+static void succeed(struct thread *t, uint64_t ops)
 {
-    if (t->verify)
-        run_verified(t, ops);
+    void *ctx = t->b.ctx;
+    pthread_t id;
+
+    while (ops && !t->err) {
+        t->ops = ops < GENERATION_OPS ? ops : GENERATION_OPS;
+        t->err |= pthread_create(&id, NULL, generation, t) || pthread_join(id, NULL);
+        ops -= t->ops;
+    }
+    t->b.ctx = ctx;
+}
+
+static void work(struct thread *t, uint64_t ops)
+{
+    if (run.workload == HAND_OVER)
+        succeed(t, ops);
     else
-        bench_system.run(t->ctx, &t->s, ops);
+        bench_system.run[run.workload][run.mode](&t->b, ops);
 }
 
 static void *thread_main(void *arg)
 {
     struct thread *t = arg;
-    uint64_t cpu;
+    struct board_thread *out = t->b.out;
+    uint64_t cpu, failed;
 
-    run_ops(t, WARM_OPS);
-    pthread_barrier_wait(t->barrier); /* all are warm */
-    pthread_barrier_wait(t->barrier); /* go */
-    cpu = now(CLOCK_THREAD_CPUTIME_ID);
-    t->t0 = now(CLOCK_MONOTONIC);
-    run_ops(t, t->ops);
-    t->t1 = now(CLOCK_MONOTONIC);
-    t->cpu = now(CLOCK_THREAD_CPUTIME_ID) - cpu;
+    work(t, run.warm);
+    failed = out->failed;
+    memset(out, 0, sizeof(*out));
+    out->failed = failed;
+    pthread_barrier_wait(&run.barrier); /* all are warm */
+    pthread_barrier_wait(&run.barrier); /* go */
+    cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    out->t0 = clock_ns(CLOCK_MONOTONIC);
+    out->ticks = ticks();
+    work(t, run.ops);
+    out->ticks = ticks() - out->ticks;
+    out->t1 = clock_ns(CLOCK_MONOTONIC);
+    out->cpu += clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
     return NULL;
 }
 
@@ -133,92 +106,119 @@ static void expect(const char *word)
         exit(3); /* the driver has gone, and says why itself */
 }
 
-static int start_all(struct thread *threads, unsigned count, unsigned first, uint64_t ops, int verify, void *seg,
-                     pthread_barrier_t *barrier)
+static void *room(size_t bytes) /* not from the heap that is measured */
 {
-    pthread_barrier_init(barrier, NULL, count + 1);
-    for (unsigned i = 0; i < count; i++) {
-        struct thread *t = &threads[i];
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-        t->s.x = first + i + 1;
-        t->ops = ops;
-        t->verify = verify;
-        t->barrier = barrier;
-        if (bench_system.enter(seg, &t->ctx) || pthread_create(&t->id, NULL, thread_main, t))
+    if (p == MAP_FAILED) {
+        perror("worker: mmap");
+        exit(1);
+    }
+    return p;
+}
+
+static int start_all(struct thread *threads)
+{
+    pthread_barrier_init(&run.barrier, NULL, run.threads + 1);
+    for (unsigned i = 0; i < run.threads; i++) {
+        struct bench_thread *b = &threads[i].b;
+
+        b->index = run.first + i;
+        b->x = b->index + 1;
+        b->random = b->x * 0x9e3779b97f4a7c15u;
+        b->budget = bench_system.shared ? 0 : SEGMENT / 100 * 95;
+        b->token = room(LIVE_MAX * sizeof(*b->token));
+        b->mark = room(LIVE_MAX * sizeof(*b->mark));
+        b->ring = &run.board->ring[b->index / 2];
+        b->out = &run.board->thread[b->index];
+        if (bench_system.enter(run.seg, &b->ctx) || pthread_create(&threads[i].id, NULL, thread_main, &threads[i]))
             return -1;
     }
     return 0;
 }
 
-/* Sums up what the threads measured, then frees what they still hold. */
-static int finish_all(struct thread *threads, unsigned count, void *seg)
+static int finish_all(struct thread *threads)
 {
-    uint64_t t0 = UINT64_MAX, t1 = 0, cpu = 0, failed = 0;
     int err = 0;
 
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < run.threads; i++)
         pthread_join(threads[i].id, NULL);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < run.threads; i++) {
         struct thread *t = &threads[i];
 
-        t0 = t->t0 < t0 ? t->t0 : t0;
-        t1 = t->t1 > t1 ? t->t1 : t1;
-        cpu += t->cpu;
-        while (t->s.live > 0) {
-            t->s.live--;
-            failed += t->verify ? free_stamped(t, t->s.token[t->s.live], &t->mark[t->s.live]) != 0
-                                : bench_system.free(t->ctx, t->s.token[t->s.live]) != 0;
-        }
-        failed += t->s.failed;
-        err |= bench_system.leave(seg, t->ctx);
+        bench_system.drain[run.mode == VERIFIED ? VERIFIED : TIMED](&t->b, UINT64_MAX);
+        err |= t->err | bench_system.leave(run.seg, t->b.ctx);
     }
-    printf("result %llu %llu %llu %llu\n", (unsigned long long)t0, (unsigned long long)t1, (unsigned long long)cpu,
-           (unsigned long long)failed);
     return err;
+}
+
+static uint64_t warm_ops(void)
+{
+    uint64_t ops = run.workload == SEED_LOOP ? run.ops : run.ops / 4 + 1;
+
+    if (run.workload == FILL_HEAL)
+        return 1; /* a round */
+    return ops < WARM_OPS ? ops : WARM_OPS;
+}
+
+static int play(void)
+{
+    struct thread *threads = room(run.threads * sizeof(*threads));
+
+    if (bench_system.open(run.segment, run.create, &run.seg))
+        return 1;
+    puts("open");
+    if (start_all(threads))
+        return 1;
+    pthread_barrier_wait(&run.barrier);
+    puts("ready");
+    expect("go");
+    if (run.create)
+        bench_system.unlink(run.segment);
+    pthread_barrier_wait(&run.barrier);
+    if (finish_all(threads))
+        return 1;
+    puts("done");
+    expect("end");
+    if (run.create && bench_system.check(run.seg))
+        return 1;
+    bench_system.close(run.seg);
+    puts("whole");
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
-    unsigned count, first;
-    struct thread *threads;
-    pthread_barrier_t barrier;
-    char version[64];
-    void *seg = NULL;
-    int create;
+    char version[96];
 
     if (argc == 2 && strcmp(argv[1], "version") == 0) {
         bench_system.version(version, sizeof(version));
         puts(version);
         return 0;
     }
-    if (argc != 7) {
-        fputs("usage: worker SEGMENT create|attach THREADS FIRST OPS timed|verified   (started by seed_loop)\n",
+    if (argc == 3 && strcmp(argv[1], "unlink") == 0) {
+        bench_system.unlink(argv[2]);
+        return 0;
+    }
+    if (argc != 8) {
+        fputs("usage: worker SEGMENT create|attach THREADS FIRST OPS WORKLOAD MODE   (started by the driver)\n",
               stderr);
         return 2;
     }
-    alarm(MAX_SECONDS); /* a run that hangs is a failed run */
     setvbuf(stdout, NULL, _IOLBF, 0);
-    create = strcmp(argv[2], "create") == 0;
-    count = (unsigned)strtoul(argv[3], NULL, 10);
-    first = (unsigned)strtoul(argv[4], NULL, 10);
-    threads = count >= 1 && count <= MAX_THREADS ? calloc(count, sizeof(*threads)) : NULL;
-    if (!threads || bench_system.open(argv[1], create, &seg))
-        return 1;
-    if (start_all(threads, count, first, strtoull(argv[5], NULL, 10), strcmp(argv[6], "verified") == 0, seg, &barrier))
-        return 1;
-    pthread_barrier_wait(&barrier);
-    puts("ready");
-    expect("go");
-    if (create)
-        bench_system.unlink(argv[1]);
-    pthread_barrier_wait(&barrier);
-    if (finish_all(threads, count, seg))
-        return 1;
-    expect("end");
-    if (create && bench_system.check(seg))
-        return 1;
-    bench_system.close(seg);
-    free(threads);
-    puts("whole");
-    return 0;
+    run.segment = argv[1];
+    run.create = strcmp(argv[2], "create") == 0;
+    run.threads = (unsigned)strtoul(argv[3], NULL, 10);
+    run.first = (unsigned)strtoul(argv[4], NULL, 10);
+    run.ops = strtoull(argv[5], NULL, 10);
+    run.workload = (enum workload)strtoul(argv[6], NULL, 10);
+    run.warm = warm_ops();
+    run.mode = (enum mode)strtoul(argv[7], NULL, 10);
+    run.board = mmap(NULL, sizeof(*run.board), PROT_READ | PROT_WRITE, MAP_SHARED, BOARD_FD, 0);
+    if (run.board == MAP_FAILED || run.threads < 1 || run.first + run.threads > MAX_THREADS ||
+        (unsigned)run.workload >= WORKLOADS || (unsigned)run.mode >= MODES) {
+        fputs("worker: no board, or numbers out of range\n", stderr);
+        return 2;
+    }
+    return play();
 }

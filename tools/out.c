@@ -268,6 +268,12 @@ void out_json_number(struct out_json *j, const char *key, uint64_t n)
     printf("%" PRIu64, n);
 }
 
+void out_json_thousandths(struct out_json *j, const char *key, uint64_t n)
+{
+    member(j, key);
+    printf("%" PRIu64 ".%03" PRIu64, n / 1000, n % 1000);
+}
+
 void out_json_word(struct out_json *j, const char *key, uint64_t n)
 {
     member(j, key);

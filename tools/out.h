@@ -70,6 +70,7 @@ void out_json_open(struct out_json *j, const char *key, char bracket); /**< '{' 
 void out_json_close(struct out_json *j);
 void out_json_text(struct out_json *j, const char *key, const char *text); /**< NULL: null */
 void out_json_number(struct out_json *j, const char *key, uint64_t n);
+void out_json_thousandths(struct out_json *j, const char *key, uint64_t n); /**< n / 1000 with three decimals */
 void out_json_word(struct out_json *j, const char *key, uint64_t n); /**< an offset, reference, generation or id */
 void out_json_bool(struct out_json *j, const char *key, bool yes);
 
