@@ -415,7 +415,7 @@ static void explore_at_random(struct rng *r, uint64_t runs)
         struct plan p = {.first = (uint8_t)rng_below(r, x.fibers)};
         unsigned depth = 1 + (unsigned)rng_below(r, SWITCHES - 1);
         run(&p);
-        while (p.n < depth && x.choices) {
+        for (unsigned tries = 0; p.n < depth && x.choices && tries < 100; tries++) { /* there may be no choice left */
             const struct choice *c = &x.choice[rng_below(r, x.choices)];
             bool dies = p.deaths < x.deaths && !c->ended && (!c->meets || rng_below(r, 8) == 0);
             uint8_t to = c->others ? (uint8_t)__builtin_ctz(c->others) : HOME;

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # run.sh PROGRAM DIR: all schedules of the library, then the same on libraries that are broken on purpose, in one place
 # each (mutants/*.patch, and those of the kill campaign): each must be caught. DIR: for the copies and their builds.
-# Environment: BOUND (3 preemptions or deaths), LIMIT (2000 schedules of a tuple), RUNS (50 of a random triple).
+# Environment: BOUND (3 preemptions or deaths), LIMIT (20000 schedules of a tuple), RUNS (200 of a random triple).
 # Ends with one line:
 #   schedules: pairs=N triples=N explored=N mutants=N caught=N violations=N
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 program=$1 dir=$2 mutants=0 caught=0
-out=$("$program" "${BOUND:-3}" "${LIMIT:-2000}" "${RUNS:-50}" 2>&1)
+out=$("$program" "${BOUND:-3}" "${LIMIT:-20000}" "${RUNS:-200}" 2>&1)
 rc=$?
 echo "$out" | sed 's/^/# /'
 numbers=$(sed -n 's/^explored \(pairs=[0-9]* triples=[0-9]* explored=[0-9]*\) .*/\1/p' <<<"$out")
