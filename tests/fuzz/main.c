@@ -218,6 +218,7 @@ int main(int argc, char **argv)
     snprintf(dir, sizeof dir, "%s/amx-fuzz-%d", in ? in : "/dev/shm", (int)getpid());
     must(mkdir(dir, 0700) == 0 && setenv("AMX_DIR", dir, 1) == 0);
     parent = getpid();
+    setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGINT, interrupted);
     signal(SIGTERM, interrupted);
     signal(SIGPIPE, interrupted);
