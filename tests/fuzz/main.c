@@ -198,7 +198,7 @@ static void interrupted(int sig)
 int main(int argc, char **argv)
 {
     const char *in = getenv("AMX_DIR"), *seed = getenv("SEED");
-    uint64_t jobs = env_number("JOBS", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
+    uint64_t jobs = env_number("WORKERS", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
     bool recording = argc == 4 && !strcmp(argv[1], "-r");
     first = env_number("SEED", 0);
     if (!seed || !*seed) {
