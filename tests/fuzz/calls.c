@@ -401,8 +401,10 @@ void fuzz_one(struct tape *t, const char *tool)
         verb_call((int)pick(t, VERBS_READING));
         verb_call((int)pick(t, VERBS_READING));
     }
+    int writing =
+        VERBS_READING + (int)pick(t, VERB_LINES - VERBS_READING); /* the same choices with the tool and without */
     if (tool) {
-        verb_program(tool, VERBS_READING + (int)pick(t, VERB_LINES - VERBS_READING));
+        verb_program(tool, writing);
         write_file(p, len);
     }
     if (when == MEANWHILE)
