@@ -71,7 +71,8 @@ static void payload(const amx_t *h, const void *p, size_t n, bool write)
 }
 
 /* When the damage comes: to the file, after attaching, between two stores of a call; or all the time, from a thread that
- * stands for another process. With the last one a seed may need some tries to do the same again. */
+ * stands for another process. With the last one a seed may need some tries to do
+ * the same again: SEED alone makes 200. */
 enum when { BEFORE, BETWEEN, WITHIN, MEANWHILE };
 
 static struct {
