@@ -231,7 +231,7 @@ int amxi_sec_carve(struct amxi_sec *x, uint32_t c, uint32_t k, bool deep, uint32
     if (i == UINT32_MAX)
         return AMX_OK;
     /* 1 out of its list: from here on a death leaves one free block that rebuild finds in the chain */
-    if (!free_block(x, i, &size) || amxi_sec_unlink(x, i))
+    if (!free_block(x, i, &size) || size < c || amxi_sec_unlink(x, i)) /* overwritten since it was found? */
         return AMX_E_CORRUPT;
     uint32_t made = size / c < k ? size / c : k, rest = size - made * c, last = c;
     if (rest < AMXI_UNITS_MIN) {
@@ -273,7 +273,7 @@ int amxi_sec_carve_aligned(struct amxi_sec *x, uint32_t u, uint32_t align, uint3
     if (p != i && p - i < AMXI_UNITS_MIN)
         p += au;
     uint32_t gap = p - i, rest = size - gap - u;
-    if (amxi_sec_unlink(x, i)) /* 1 */
+    if (size < gap + u || amxi_sec_unlink(x, i)) /* 1; as in carve */
         return AMX_E_CORRUPT;
     if (rest < AMXI_UNITS_MIN) {
         u += rest;

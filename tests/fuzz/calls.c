@@ -71,7 +71,8 @@ static void payload(const amx_t *h, const void *p, size_t n, bool write)
 }
 
 /* When the damage comes: to the file, after attaching, between two stores of a call; or all the time, from a thread that
- * stands for another process. With the last one a seed may need some tries to do the same again. */
+ * stands for another process. With the last one a seed may need some tries to do
+ * the same again: SEED alone makes 200. */
 enum when { BEFORE, BETWEEN, WITHIN, MEANWHILE };
 
 static struct {
@@ -401,8 +402,10 @@ void fuzz_one(struct tape *t, const char *tool)
         verb_call((int)pick(t, VERBS_READING));
         verb_call((int)pick(t, VERBS_READING));
     }
+    int writing =
+        VERBS_READING + (int)pick(t, VERB_LINES - VERBS_READING); /* the same choices with the tool and without */
     if (tool) {
-        verb_program(tool, VERBS_READING + (int)pick(t, VERB_LINES - VERBS_READING));
+        verb_program(tool, writing);
         write_file(p, len);
     }
     if (when == MEANWHILE)

@@ -5,7 +5,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
 segments=$build/gcc-asan-hook/tests/fuzz/segments
-export AMX=$build/gcc-asan/amx JOBS=2
+export AMX=$build/gcc-asan/amx WORKERS=2
 
 # run NAME COUNT COMMAND...: ok if it has done so many and nothing broke
 run() {
