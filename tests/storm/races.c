@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *   races [PAIRS]
+ * Two handles of two attachments free the same block at the same time, its owner and another, published ones too: of each
+ * pair exactly one succeeds. Ends with one line:
+ *   races: pairs=N won_by_first=N wrong=N
+ */
+#include "amx_raw.h"
+#include "tests/support.h"
+
+#include <stdatomic.h>
+
+enum { BATCH = 512 };
+
+static struct {
+    amx_t *h[2];
+    uint64_t batches;
+    amx_ref ref[BATCH];
+    unsigned how[BATCH];
+    bool won[2][BATCH];
+    atomic_uint arrived;
+    uint64_t first, wrong;
+} t;
+
+/* Both have come; who waits lets others run. */
+static void meet(unsigned *round)
+{
+    unsigned want = 2 * ++*round;
+    atomic_fetch_add_explicit(&t.arrived, 1, memory_order_acq_rel);
+    while (atomic_load_explicit(&t.arrived, memory_order_acquire) < want)
+        sched_yield();
+}
+
+static bool end_it(amx_t *h, unsigned i, bool second)
+{
+    void *p;
+    switch (second ? t.how[i] / 4 : t.how[i] % 4) {
+    case 0:
+        return amx_free_many(h, &t.ref[i], 1, NULL) == AMX_OK;
+    case 1:
+        return amx_ptr(h, t.ref[i], &p) == AMX_OK && amx_free(h, t.ref[i]) == AMX_OK;
+    default:
+        return amx_free(h, t.ref[i]) == AMX_OK;
+    }
+}
+
+static void racer(int who, void *ctx)
+{
+    amx_t *h = t.h[who];
+    struct rng r = rng_make(77, (uint64_t)who);
+    unsigned round = 0;
+    (void)ctx;
+    for (uint64_t b = 0; b < t.batches; b++) {
+        if (who == 0)
+            for (unsigned i = 0; i < BATCH; i++) {
+                must_ok(amx_alloc(h, rng_below(&r, 200), &t.ref[i]));
+                t.how[i] = (unsigned)rng_below(&r, 16);
+                if (rng_below(&r, 3) == 0)
+                    must_ok(amx_publish(h, t.ref[i]));
+            }
+        meet(&round);
+        for (unsigned k = 0; k < BATCH; k++) /* from both ends, or side by side */
+            if (b & 1) {
+                unsigned i = who ? BATCH - 1 - k : k;
+                t.won[who][i] = end_it(h, i, who);
+            } else {
+                t.won[who][k] = end_it(h, k, who);
+            }
+        meet(&round);
+        if (who == 0)
+            for (unsigned i = 0; i < BATCH; i++) {
+                t.first += t.won[0][i];
+                t.wrong += t.won[0][i] == t.won[1][i];
+            }
+        meet(&round);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct amx_options o = AMX_OPTIONS_INIT;
+    struct amx_stats s = {.struct_size = sizeof s};
+    struct amx_check_result c = {.struct_size = sizeof c};
+    uint64_t pairs = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000000;
+    o.size = 4 << 20;
+    must_ok(amx_create_memfd("races", &o, &t.h[0]));
+    must_ok(amx_attach_fd(amx_fd(t.h[0]), NULL, &t.h[1]));
+    t.batches = (pairs + BATCH - 1) / BATCH;
+    run_threads(2, racer, NULL);
+    for (int i = 0; i < 2; i++)
+        must_ok(amx_trim(t.h[i]));
+    must_ok(amx_heal(t.h[0]));
+    must_ok(amx_stat(t.h[0], &s));
+    must_ok(amx_check(t.h[0], NULL, NULL, &c));
+    t.wrong += s.free_bytes != s.data_bytes;
+    printf("races: pairs=%" PRIu64 " won_by_first=%" PRIu64 " wrong=%" PRIu64 "\n", t.batches * BATCH, t.first,
+           t.wrong);
+    must_ok(amx_close(t.h[1]));
+    must_ok(amx_close(t.h[0]));
+    return t.wrong != 0;
+}
