@@ -8,6 +8,7 @@
 #include "amx_raw.h"
 #include "tests/support.h"
 
+#include <stdalign.h>
 #include <stdatomic.h>
 
 enum { BATCH = 512 };
@@ -19,6 +20,7 @@ static struct {
     unsigned how[BATCH];
     bool won[2][BATCH];
     atomic_uint arrived;
+    alignas(64) atomic_ullong at[2][8]; /* a line each: the pair at which each of them is */
     uint64_t first, wrong;
 } t;
 
@@ -29,6 +31,15 @@ static void meet(unsigned *round)
     atomic_fetch_add_explicit(&t.arrived, 1, memory_order_acq_rel);
     while (atomic_load_explicit(&t.arrived, memory_order_acquire) < want)
         sched_yield();
+}
+
+/* Both are about to end pair n: as close to the same moment as can be. */
+static void together(int who, uint64_t n)
+{
+    atomic_store_explicit(&t.at[who][0], n, memory_order_release);
+    for (unsigned spins = 0; atomic_load_explicit(&t.at[!who][0], memory_order_acquire) < n; spins++)
+        if (spins > 2000)
+            sched_yield();
 }
 
 static bool end_it(amx_t *h, unsigned i, bool second)
@@ -59,13 +70,13 @@ static void racer(int who, void *ctx)
                     must_ok(amx_publish(h, t.ref[i]));
             }
         meet(&round);
-        for (unsigned k = 0; k < BATCH; k++) /* from both ends, or side by side */
-            if (b & 1) {
-                unsigned i = who ? BATCH - 1 - k : k;
-                t.won[who][i] = end_it(h, i, who);
-            } else {
-                t.won[who][k] = end_it(h, k, who);
-            }
+        for (unsigned i = 0; i < BATCH; i++) {
+            together(who, b * BATCH + i + 1);
+            for (uint64_t pause = t.how[i] & 3; (unsigned)who == (t.how[i] >> 2 & 1) && pause;
+                 pause--) /* now one, now the other first */
+                atomic_signal_fence(memory_order_seq_cst);
+            t.won[who][i] = end_it(h, i, who);
+        }
         meet(&round);
         if (who == 0)
             for (unsigned i = 0; i < BATCH; i++) {
