@@ -330,7 +330,7 @@ static int run(int argc, char **argv)
 }
 
 const struct verb verb_bench = {
-    "bench", "[options]", "time amx and the C library's heap on this machine, a few seconds",
+    "bench", "[options]", "time amx and the C library's heap on this machine",
     "  -n, --ops N    operations per thread and run (default 5000000)\n"
     "  -r, --reps N   repetitions, 1 to 99 (default 5)\n"
     "      --json     as JSON, schema amx.bench/1\n\n"
