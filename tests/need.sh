@@ -34,6 +34,7 @@ look() {
     need jq command -v jq
     need binutils command -v objdump
     need patch command -v patch
+    need util-linux command -v setpriv
     need systemtap-sdt-dev test -e /usr/include/*/sys/sdt.h -o -e /usr/include/sys/sdt.h
     need valgrind test -e /usr/include/valgrind/memcheck.h
     need gdb command -v gdb

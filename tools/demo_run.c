@@ -490,6 +490,6 @@ void demo_run_end(struct demo_run *r)
     if (!r->h)
         return;
     segment_path(r, path, sizeof path);
+    amx_close(r->h); /* first: to remove the name takes a descriptor, and there may be no more */
     amx_unlink(path, NULL);
-    amx_close(r->h);
 }
