@@ -2,8 +2,10 @@
 /*
  *   races [PAIRS]
  * Two handles of two attachments free the same block at the same time, its owner and another, published ones too: of each
- * pair exactly one succeeds. Ends with one line:
- *   races: pairs=N won_by_first=N wrong=N
+ * pair exactly one succeeds. Then as many frees of what is no block: references of former lives, of blocks freed just now,
+ * of nothing; addresses inside blocks and outside the segment, beside another who works and verifies his blocks: each is
+ * an error, and nothing happens. Ends with one line:
+ *   races: pairs=N won_by_first=N strays=N wrong=N
  */
 #include "amx_raw.h"
 #include "tests/support.h"
@@ -87,6 +89,86 @@ static void racer(int who, void *ctx)
     }
 }
 
+/* --- Strays ------------------------------------------------------------------------------------------------------- */
+
+enum { OLD = 4096, OWN = 64 };
+
+static struct {
+    uint64_t want, done, wrong;
+    atomic_bool over;
+    uint64_t worked;
+} stray;
+
+static void must_not(int e)
+{
+    stray.done++;
+    stray.wrong +=
+        e != AMX_E_STALE && e != AMX_E_DOUBLE_FREE && e != AMX_E_OFFSET && e != AMX_E_WILD && e != AMX_E_FOREIGN;
+}
+
+static void strays(amx_t *h)
+{
+    static amx_ref old[OLD];
+    amx_ref own[OWN];
+    unsigned char *p[OWN];
+    void *at;
+    struct rng r = rng_make(99, 0);
+    for (unsigned i = 0; i < OWN; i++) {
+        must(amx_alloc(h, 200, &own[i]) == AMX_OK && amx_ptr(h, own[i], &at) == AMX_OK);
+        p[i] = at;
+    }
+    while (stray.done < stray.want) {
+        unsigned i = (unsigned)rng_below(&r, OWN);
+        must_ok(amx_free(h, own[i]));
+        must_not(amx_free(h, own[i]));
+        old[rng_below(&r, OLD)] = own[i];
+        must(amx_alloc(h, 200, &own[i]) == AMX_OK && amx_ptr(h, own[i], &at) == AMX_OK);
+        p[i] = at;
+        must_not(amx_free(h, old[rng_below(&r, OLD)]));
+        must_not(amx_free(h, rng_next(&r)));
+        must_not(amx_free(h, own[i] ^ UINT64_C(1) << rng_below(&r, 32))); /* its place, another life */
+        must_not(amx_free_ptr(h, p[i] + rng_range(&r, 1, 199)));
+        must_not(amx_free_ptr(h, &r));
+        must_not(amx_raw_ack(h, rng_next(&r)));
+        must_not(amx_free_many(h, &(amx_ref){old[rng_below(&r, OLD)]}, 1, NULL));
+    }
+    for (unsigned i = 0; i < OWN; i++)
+        must_ok(amx_free(h, own[i]));
+}
+
+static void work(amx_t *h)
+{
+    amx_ref ref[OWN] = {0};
+    uint64_t key[OWN] = {0}, keys = 0;
+    struct rng r = rng_make(98, 0);
+    void *p;
+    while (!atomic_load_explicit(&stray.over, memory_order_relaxed)) {
+        unsigned i = (unsigned)rng_below(&r, OWN);
+        if (ref[i]) {
+            must(amx_ptr(h, ref[i], &p) == AMX_OK && stamped(p, 160, key[i]));
+            must_ok(amx_free(h, ref[i]));
+            ref[i] = 0;
+        } else if (amx_alloc(h, 160 + rng_below(&r, 300), &ref[i]) == AMX_OK) {
+            must_ok(amx_ptr(h, ref[i], &p));
+            stamp(p, 160, key[i] = ++keys);
+        }
+        stray.worked++;
+    }
+    for (unsigned i = 0; i < OWN; i++)
+        must(!ref[i] || amx_free(h, ref[i]) == AMX_OK);
+}
+
+static void stray_or_work(int who, void *ctx)
+{
+    (void)ctx;
+    if (who) {
+        work(t.h[1]);
+    } else {
+        strays(t.h[0]);
+        atomic_store_explicit(&stray.over, true, memory_order_relaxed);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct amx_options o = AMX_OPTIONS_INIT;
@@ -98,14 +180,17 @@ int main(int argc, char **argv)
     must_ok(amx_attach_fd(amx_fd(t.h[0]), NULL, &t.h[1]));
     t.batches = (pairs + BATCH - 1) / BATCH;
     run_threads(2, racer, NULL);
+    stray.want = pairs;
+    run_threads(2, stray_or_work, NULL);
+    t.wrong += stray.wrong;
     for (int i = 0; i < 2; i++)
         must_ok(amx_trim(t.h[i]));
     must_ok(amx_heal(t.h[0]));
     must_ok(amx_stat(t.h[0], &s));
     must_ok(amx_check(t.h[0], NULL, NULL, &c));
     t.wrong += s.free_bytes != s.data_bytes;
-    printf("races: pairs=%" PRIu64 " won_by_first=%" PRIu64 " wrong=%" PRIu64 "\n", t.batches * BATCH, t.first,
-           t.wrong);
+    printf("races: pairs=%" PRIu64 " won_by_first=%" PRIu64 " strays=%" PRIu64 " wrong=%" PRIu64 "\n",
+           t.batches * BATCH, t.first, stray.done, t.wrong);
     must_ok(amx_close(t.h[1]));
     must_ok(amx_close(t.h[0]));
     return t.wrong != 0;
