@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *   storm [SECONDS [WORKERS]]
+ *   storm [SECONDS [WORKERS [MIB]]]
  * Processes, each a program of its own at its own address, do every call in any order while they are stopped, continued,
  * killed and started again at random. What is to outlive its maker stands in a journal, a mapping that the library knows
  * nothing of: whoever takes a block from there verifies its bytes. Bytes in are bytes out: when all is over, the journal is
@@ -15,7 +15,6 @@
 #include <time.h>
 
 enum { WORKERS_MAX = 16, ENTRIES = 512, MINE = 96, BOX = 8, TICK_US = 2000 };
-enum { SEGMENT = 16 << 20 };
 
 /* An entry of the journal: EMPTY -> PUTTING -> FULL -> TAKING -> EMPTY. While PUTTING or TAKING it says who does it; if he
  * dies, the parent finds out how far he came. */
@@ -476,7 +475,7 @@ int main(int argc, char **argv)
     w.who = WORKERS_MAX - 1;
     w.name = test_name();
     p.r = rng_make(seed, 7777);
-    o.size = SEGMENT;
+    o.size = (argc > 3 ? strtoull(argv[3], NULL, 10) : 16) << 20;
     must_ok(amx_create(w.name, &o, &w.h));
     int fd = memfd_create("journal", 0);
     must(fd >= 0 && ftruncate(fd, sizeof *w.j) == 0);
