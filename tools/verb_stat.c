@@ -48,6 +48,9 @@ static void show(const struct amx_stats *s)
            s->sectors_held, s->sectors_large, s->sectors_bad);
     printf("largest request that fits now: %s (%" PRIu64 " bytes)\n", out_human(human, s->largest_free),
            s->largest_free);
+    if (s->free_bytes)
+        printf("fragmentation: %u %% of the free bytes are outside the largest free run\n",
+               100 - out_percent(s->largest_free + 16, s->free_bytes));
 }
 
 static void show_json(const char *name, const struct amx_stats *s)
