@@ -32,6 +32,7 @@ enum op {
     ADOPT,
     GIVE,
     SET_STATE,
+    KEEP,
     TRANSITION,
     TRIM,
     HEAL,
@@ -44,11 +45,19 @@ enum op {
     OPS
 };
 
-static const char *const names[OPS] = {
-    "alloc",       "alloc another size", "alloc aligned", "alloc large", "free left",  "free middle", "free right",
-    "free public", "free large",         "grow",          "shrink",      "move large", "publish",     "adopt",
-    "give",        "set_state",          "transition",    "trim",        "heal",       "recover",     "ack left",
-    "ack middle",  "coalesce middle",    "coalesce right"};
+static const char *const names[OPS] = {"alloc",         "alloc another size",
+                                       "alloc aligned", "alloc large",
+                                       "free left",     "free middle",
+                                       "free right",    "free public",
+                                       "free large",    "grow",
+                                       "shrink",        "move large",
+                                       "publish",       "adopt",
+                                       "give",          "set_state",
+                                       "keep",          "transition",
+                                       "trim",          "heal",
+                                       "recover",       "ack left",
+                                       "ack middle",    "coalesce middle",
+                                       "coalesce right"};
 
 struct thing {
     amx_ref ref;     /* at the beginning */
@@ -240,6 +249,13 @@ static void act(amx_t *h, enum op op)
     case SET_STATE:
         rc = amx_set_state(h, m->ref, 2100);
         must(rc == AMX_OK || rc == AMX_E_STALE);
+        break;
+    case KEEP: /* from its first half on the block outlives its owner */
+        rc = amx_set_state(h, m->ref, 2100);
+        must(rc == AMX_OK || rc == AMX_E_STALE);
+        if (rc == AMX_OK)
+            rc = amx_publish(h, m->ref);
+        must(rc == AMX_OK || rc == AMX_E_OWNER || rc == AMX_E_STALE);
         break;
     case TRANSITION:
         rc = amx_transition(h, m->ref, 50, 51, AMX_ACQ_REL, &seen);

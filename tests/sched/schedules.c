@@ -35,6 +35,8 @@ static const enum op triples[][3] = {
     {ADOPT, FREE_PUBLIC, RECOVER},
     {GIVE, ALLOC, RECOVER},
     {ALLOC, FREE_MIDDLE, RECOVER},
+    {KEEP, FREE_MIDDLE, RECOVER},
+    {KEEP, ADOPT, RECOVER},
 };
 enum { TRIPLES = sizeof triples / sizeof *triples };
 
