@@ -6,6 +6,8 @@
  */
 #include "tests/pool_kit.h"
 
+#include "os.h"
+
 static const struct amx_pool_config three = {.n = 3, .cls = {{64, 8}, {256, 4}, {4096, 2}}};
 enum { ALL = 14 };
 
@@ -477,7 +479,7 @@ static void d10_attach(void **state)
 static void *free_later(void *ctx)
 {
     struct room *r = ctx;
-    usleep(30000);
+    usleep(10000);
     must_ok(amx_pool_free(&r->pool[1], (amx_slot)r->len));
     return NULL;
 }
@@ -496,11 +498,19 @@ static void d12_waiting(void **state)
     fails(AMX_E_TIMEOUT, amx_pool_alloc_wait(&r.pool[0], 16, r.owner[0], 0, &c));
     fails(AMX_E_TIMEOUT, amx_pool_alloc_wait(&r.pool[0], 16, r.owner[0], 2000000, &c));
     fails(AMX_E_TOO_BIG, amx_pool_alloc_wait(&r.pool[0], 33, r.owner[0], UINT64_MAX, &c));
-    r.len = (size_t)b;
-    must(pthread_create(&t, NULL, free_later, &r) == 0);
-    ok(amx_pool_alloc_wait(&r.pool[0], 16, r.owner[0], UINT64_MAX, &c));
-    must(pthread_join(t, NULL) == 0);
-    assert_int_equal(c >> 32, b >> 32);
+    uint64_t best = UINT64_MAX;
+    for (int turn = 0; turn < 10; turn++) {
+        r.len = (size_t)b;
+        must(pthread_create(&t, NULL, free_later, &r) == 0);
+        uint64_t start = amxi_os_mono_ns();
+        ok(amx_pool_alloc_wait(&r.pool[0], 16, r.owner[0], UINT64_MAX, &c));
+        uint64_t took = amxi_os_mono_ns() - start;
+        must(pthread_join(t, NULL) == 0);
+        assert_int_equal(c >> 32, b >> 32);
+        best = took < best ? took : best;
+        b = c;
+    }
+    assert_true(best < 95000000); /* it looks by itself after 100 ms; woken it was earlier */
     r.len = len;
     ok(amx_pool_free(&r.pool[0], a));
     ok(amx_pool_free(&r.pool[0], c));
@@ -613,6 +623,10 @@ static void hints_lie(void **state)
     struct rng dice = rng_make(test_seed(), 1);
     struct room r;
     room_open(&r, kind_of(state), &k);
+    amxi_st64_rlx((amxi_a64 *)(void *)(r.pool[0].base + r.pool[0].cls[1].hints), 0);
+    amx_slot first = take(&r, 0, 48); /* by the words, and the hints that were missing are there */
+    assert_int_equal(amxi_ld64_rlx(pool_hint(&r.pool[0], first)), ~(UINT64_C(1) << AMX_SLOT_INDEX(first)));
+    ok(amx_pool_free(&r.pool[1], first));
     for (int turn = 0; turn < scaled(200); turn++) {
         amx_slot s[194];
         int n = 0, want = (int)rng_below(&dice, 194);
