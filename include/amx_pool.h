@@ -15,9 +15,9 @@
  * by its reference.
  *
  * Rules for every call, besides those of amx.h:
- * - `struct amx_pool` is a view, private to a process, in memory of the caller's. Between init or attach and its end it
- *   is not changed, so any number of threads may use one; one on a segment belongs to its handle, and so to one thread
- *   at a time. It needs no closing. Nothing is allocated from the heap.
+ * - `struct amx_pool` is a view, private to a process, in memory of the caller's. Any number of threads may use one; but
+ *   one on a segment belongs to its handle, and so to one thread at a time (also in calls that take it as const: it notes
+ *   extents as it meets them). It needs no closing. Nothing is allocated from the heap.
  * - No call waits, but amx_pool_alloc_wait. None is bounded by others: what loses to others goes on to the next slot, or
  *   ends when the one slot it is about stands still.
  * - In a signal handler every call but those that make, attach or remove a pool is fine, on a view whose handle, if it
@@ -36,12 +36,14 @@
 extern "C" {
 #endif
 
-#define AMX_POOL_CLASSES   32                   /**< classes of a pool, at most */
-#define AMX_POOL_SLOTS     (UINT32_C(1) << 24)  /**< slots of a class, at most */
-#define AMX_POOL_ALIGN     64                   /**< a pool begins at a multiple of it */
-#define AMX_POOL_OWNER_MAX 4094                 /**< largest owner outside of segments */
+#define AMX_POOL_CLASSES   32                  /**< classes of a pool, at most */
+#define AMX_POOL_SLOTS     (UINT32_C(1) << 24) /**< slots of a class, at most */
+#define AMX_POOL_EXTENTS   31   /**< by which the classes of a pool may grow, all together: AMX_OBJECTS less the pool */
+#define AMX_POOL_ALIGN     64   /**< a pool begins at a multiple of it */
+#define AMX_POOL_OWNER_MAX 4094 /**< largest owner outside of segments */
 #define AMX_POOL_SELF      ((amx_id)0)          /**< as an owner, in a segment: the view's handle */
 #define AMX_POOL_KIND      UINT32_C(0x706c0000) /**< kind of its registered object, + number of classes */
+#define AMX_POOL_EXTENT    UINT32_C(0x706c0101) /**< kind of the registered object of an extent */
 
 /** Flags of a pool. */
 enum {
@@ -89,14 +91,20 @@ struct amx_pool_layout {
 struct amx_pool {
     unsigned char *base;
     amx_t *h; /* NULL: not in a segment */
-    uint64_t object, bytes;
     uint32_t n, flags;
-    struct {
-        uint64_t words, hints, data;
+    uint32_t parts; /* the classes, then extents as they are met */
+    struct amx_pool_part {
+        unsigned char *base; /* of the pool, or of an extent */
+        uint64_t object, bytes;
+        amx_ref block;
+        uint64_t words, hints, data; /* from base */
+        uint32_t class_index;
+        uint32_t entry; /* of its description, at base */
         uint32_t slot_size, count;
-        uint32_t first; /* word of its first slot */
+        uint32_t first; /* index of its first slot in the class */
+        uint32_t word;  /* which of the object's words is that of its first slot */
         uint32_t rotor; /* where the search begins: relaxed, whoever uses the view */
-    } cls[AMX_POOL_CLASSES];
+    } part[AMX_POOL_CLASSES + AMX_POOL_EXTENTS];
 };
 
 /* --- Making ----------------------------------------------------------------------------------------------------- */
@@ -157,8 +165,18 @@ AMX_API int amx_pool_attach_block(amx_t *h, amx_ref block, size_t base, const st
 AMX_API int amx_pool_create(amx_t *h, const struct amx_pool_config *config, amx_ref *block, struct amx_pool *out);
 
 /**
+ * In a segment: adds `count` slots to a class, in a new block, while others use the pool. Their views find them by
+ * themselves: when a class is empty, and by a reference. The block belongs to the pool (amx_pool_remove frees it).
+ * Errors: AMX_E_INVAL (not in a segment, no such class, count), AMX_E_FULL (AMX_OBJECTS objects are registered: then the
+ * block is kept for the next call; or the class would have more than AMX_POOL_SLOTS), those of an allocation.
+ * Killed inside: the class has grown, or not; what is left in between the next call completes, in the place of its own.
+ * Source: "extents", which were documented and never wired.
+ */
+AMX_API int amx_pool_extend(struct amx_pool *pool, uint32_t class_index, uint32_t count);
+
+/**
  * Ends a pool: it cannot be attached any more, and recovery does not look at it any more. All views on it must be idle and
- * become invalid; slots that are in use are lost. In a segment, after AMX_OK the block may be freed.
+ * become invalid; slots that are in use are lost. In a segment its extents are freed, and after AMX_OK the block may be.
  * Errors: AMX_E_BUSY: a recovery is under way that may be looking at it: call again. AMX_E_STALE (removed already).
  * Killed inside: still a pool, or none; the block stays.
  */
@@ -291,7 +309,8 @@ AMX_API int amx_pool_walk(const struct amx_pool *pool, amx_pool_walk_fn *fn, voi
 struct amx_pool_stats {
     size_t struct_size; /**< set by the caller: sizeof(struct amx_pool_stats) */
     uint32_t slot_size;
-    uint32_t count;
+    uint32_t count;   /**< with extents */
+    uint32_t extents; /**< how many */
     uint32_t used;
     uint32_t published; /**< of those used: nobody's */
     uint32_t kept;      /**< of those used: in a state from AMX_STATE_KEPT on */

@@ -18,6 +18,8 @@
  * A word is {state 12, owner 12, generation 40}, as w0 of a block. FREE(0), nobody's: whoever takes the slot, by cas.
  * ALLOCATED(1) and user states (49-4095): anybody who has the reference, by cas of the whole word; those of the dead:
  * recovery, by cas. The generation grows by one when the slot is taken, and when it is given.
+ * A class grows by extents, in blocks of their own: a pool each, of one class. `next` of a class names its first extent,
+ * `next` in that one's class the second; indices of slots go on. An extent counts when it is registered as an object.
  * A hint says that the slot may be free. Set after the word has become FREE; cleared by who then tries to take the slot.
  */
 #ifndef AMXI_POOL_H
@@ -50,7 +52,8 @@ struct amxi_pool_class_body {
     amxi_a64 words; /* offsets */
     amxi_a64 hints;
     amxi_a64 data;
-    uint8_t reserved0[32];
+    amxi_a64 next; /* amx_ref of an extent, 0: none. Everybody, by cas: 0 or one that is stale -> the new one */
+    uint8_t reserved0[24];
     alignas(64) amxi_a64 exhausted; /* everybody who finds it empty: + 1 */
     amxi_a64 high;                  /* everybody: grows only */
     uint8_t reserved1[48];

@@ -137,12 +137,12 @@ static inline amx_slot take(struct room *r, int who, size_t size)
 
 static inline amxi_a64 *pool_word(const struct amx_pool *p, amx_slot s)
 {
-    return (amxi_a64 *)(void *)(p->base + p->cls[AMX_SLOT_CLASS(s)].words) + AMX_SLOT_INDEX(s);
+    return (amxi_a64 *)(void *)(p->base + p->part[AMX_SLOT_CLASS(s)].words) + AMX_SLOT_INDEX(s);
 }
 
 static inline amxi_a64 *pool_hint(const struct amx_pool *p, amx_slot s)
 {
-    return (amxi_a64 *)(void *)(p->base + p->cls[AMX_SLOT_CLASS(s)].hints) + AMX_SLOT_INDEX(s) / 64;
+    return (amxi_a64 *)(void *)(p->base + p->part[AMX_SLOT_CLASS(s)].hints) + AMX_SLOT_INDEX(s) / 64;
 }
 
 static inline struct amx_pool_stats pool_stat(const struct amx_pool *p, uint32_t c)
@@ -166,7 +166,7 @@ static inline void pool_all_free(struct amx_pool *p, amx_id owner)
     amx_slot *s;
     uint32_t n = 0, room = 0;
     for (uint32_t c = 0; c < p->n; c++)
-        room += p->cls[c].count;
+        room += pool_stat(p, c).count;
     s = calloc(room + 1, sizeof *s);
     must(s != NULL);
     while (n <= room && amx_pool_alloc(p, 0, owner, &s[n]) == AMX_OK) {

@@ -463,6 +463,7 @@ static void pool(void **state)
     AT(amxi_pool_class_body, words, 8, 8);
     AT(amxi_pool_class_body, hints, 16, 8);
     AT(amxi_pool_class_body, data, 24, 8);
+    AT(amxi_pool_class_body, next, 32, 8);
     AT(amxi_pool_class_body, exhausted, 64, 8);
     AT(amxi_pool_class_body, high, 72, 8);
     assert_int_equal(sizeof(struct amxi_pool_class_body), 128);

@@ -18,7 +18,7 @@ static enum kind kind_of(void **state)
 
 static uint64_t gen_at(const struct amx_pool *p, uint32_t c, uint32_t i)
 {
-    return AMXI_W0_GEN(amxi_ld64_rlx((amxi_a64 *)(void *)(p->base + p->cls[c].words) + i));
+    return AMXI_W0_GEN(amxi_ld64_rlx((amxi_a64 *)(void *)(p->base + p->part[c].words) + i));
 }
 
 /* --- The published tests ------------------------------------------------------------------------------------------ */
@@ -623,7 +623,7 @@ static void hints_lie(void **state)
     struct rng dice = rng_make(test_seed(), 1);
     struct room r;
     room_open(&r, kind_of(state), &k);
-    amxi_st64_rlx((amxi_a64 *)(void *)(r.pool[0].base + r.pool[0].cls[1].hints), 0);
+    amxi_st64_rlx((amxi_a64 *)(void *)(r.pool[0].base + r.pool[0].part[1].hints), 0);
     amx_slot first = take(&r, 0, 48); /* by the words, and the hints that were missing are there */
     assert_int_equal(amxi_ld64_rlx(pool_hint(&r.pool[0], first)), ~(UINT64_C(1) << AMX_SLOT_INDEX(first)));
     ok(amx_pool_free(&r.pool[1], first));
@@ -634,7 +634,7 @@ static void hints_lie(void **state)
             s[n] = take(&r, n & 1, 1);
         for (uint32_t c = 0; c < 2; c++)
             for (uint32_t g = 0; g < (c ? 1 : 3); g++)
-                amxi_st64_rlx((amxi_a64 *)(void *)(r.pool[0].base + r.pool[0].cls[c].hints) + g,
+                amxi_st64_rlx((amxi_a64 *)(void *)(r.pool[0].base + r.pool[0].part[c].hints) + g,
                               rng_below(&dice, 3)   ? rng_next(&dice)
                               : rng_below(&dice, 2) ? 0
                                                     : UINT64_MAX);
@@ -644,13 +644,13 @@ static void hints_lie(void **state)
         for (n = 0; n < 194; n++)
             ok(amx_pool_free(&r.pool[0], s[n]));
         if (rng_below(&dice, 2))
-            amxi_st64_rlx((amxi_a64 *)(void *)(r.pool[0].base + r.pool[0].cls[0].hints) + 2, 3);
+            amxi_st64_rlx((amxi_a64 *)(void *)(r.pool[0].base + r.pool[0].part[0].hints) + 2, 3);
         else
             continue;
         pool_all_free(&r.pool[1], r.owner[1]);
     }
     for (uint32_t c = 0; c < 2; c++)
-        amxi_st64_rlx((amxi_a64 *)(void *)(r.pool[0].base + r.pool[0].cls[c].hints) + (c ? 0 : 2), c ? UINT64_MAX : 3);
+        amxi_st64_rlx((amxi_a64 *)(void *)(r.pool[0].base + r.pool[0].part[c].hints) + (c ? 0 : 2), c ? UINT64_MAX : 3);
     room_close(&r);
 }
 
@@ -740,6 +740,9 @@ static void bad_input(void **state)
     fails(AMX_E_INVAL, amx_pool_stat(v, 3, &st));
     fails(AMX_E_INVAL, amx_pool_check(v, NULL, NULL, &c));
     fails(AMX_E_INVAL, amx_pool_remove(&none));
+    fails(AMX_E_INVAL, amx_pool_extend(&none, 0, 1));
+    if (r.kind != BLOCK)
+        fails(AMX_E_INVAL, amx_pool_extend(v, 0, 1));
     assert_int_equal(amx_pool_class_count(NULL), 0);
     assert_null(amx_pool_ptr_unchecked(NULL, 1));
     fails(AMX_E_INVAL, amx_pools(NULL, NULL, NULL));
@@ -855,6 +858,68 @@ static void in_a_segment(void **state)
     close_free(other);
 }
 
+/* 11: a class grows while others are attached, who find its new slots by themselves. */
+static void d11_growth(void **state)
+{
+    struct room r;
+    amx_slot s[64], t;
+    void *p;
+    size_t n;
+    (void)state;
+    room_open(&r, BLOCK, &three);
+    for (int i = 0; i < ALL; i++)
+        s[i] = take(&r, 0, 1);
+    fails(AMX_E_NOMEM, amx_pool_alloc(&r.pool[1], 1, r.owner[1], &t));
+    fails(AMX_E_INVAL, amx_pool_extend(&r.pool[0], 3, 1));
+    fails(AMX_E_INVAL, amx_pool_extend(&r.pool[0], 1, 0));
+    fails(AMX_E_FULL, amx_pool_extend(&r.pool[0], 1, AMX_POOL_SLOTS - 3));
+    fails(AMX_E_TOO_BIG, amx_pool_extend(&r.pool[0], 2, 1 << 20));
+    ok(amx_pool_extend(&r.pool[0], 1, 20));
+    for (int i = 0; i < 20; i++) { /* the other view: by exhaustion */
+        s[ALL + i] = take(&r, 1, 1);
+        assert_int_equal(AMX_SLOT_CLASS(s[ALL + i]), 1);
+        assert_in_range(AMX_SLOT_INDEX(s[ALL + i]), 4, 23);
+        ok(amx_pool_ptr(&r.pool[1], s[ALL + i], &p, &n));
+        assert_int_equal(n, 256);
+        stamp(p, n, s[ALL + i]);
+    }
+    fails(AMX_E_NOMEM, amx_pool_alloc(&r.pool[1], 1, r.owner[1], &t));
+    ok(amx_pool_extend(&r.pool[1], 1, 3));
+    ok(amx_pool_alloc(&r.pool[1], 1, r.owner[1], &t));
+    assert_int_equal(AMX_SLOT_INDEX(t), 24);
+    ok(amx_pool_ptr(&r.pool[0], t, &p, NULL)); /* the first view: by a reference */
+    assert_int_equal(pool_stat(&r.pool[0], 1).count, 27);
+    assert_int_equal(pool_stat(&r.pool[0], 1).extents, 2);
+    assert_int_equal(pool_stat(&r.pool[0], 1).used, 25);
+    fails(AMX_E_OFFSET, amx_pool_free(&r.pool[0], (UINT64_C(2) << 56) + (UINT64_C(27) << 32)));
+    /* a view that is new knows them all; who has slots in an extent and dies loses them there too */
+    struct amx_pool late;
+    ok(amx_pool_attach_block(r.h[0], r.block, BASE, &three, &late));
+    for (int i = 0; i < 20; i++) {
+        ok(amx_pool_ptr(&late, s[ALL + i], &p, &n));
+        assert_true(stamped(p, n, s[ALL + i]));
+    }
+    ok(amx_pool_free(&r.pool[0], t));
+    amx_slot given;
+    ok(amx_pool_give(&r.pool[1], s[ALL], r.owner[0], &given));
+    assert_int_equal(room_bury(&r, 1, NULL), 19);
+    ok(amx_pool_owner(&r.pool[0], given, &(amx_id){0}));
+    assert_int_equal(room_bury(&r, 0, NULL), ALL + 1);
+    assert_int_equal(used_all(&r.pool[1]), 0);
+    for (int i = 0; i < AMX_POOL_EXTENTS - 2; i++)
+        ok(amx_pool_extend(&r.pool[1], 0, 1));
+    fails(AMX_E_FULL, amx_pool_extend(&r.pool[1], 0, 1)); /* no object is left */
+    fails(AMX_E_FULL, amx_pool_extend(&r.pool[0], 0, 5));
+    fails(AMX_E_FULL, amx_pool_extend(&r.pool[0], 2, 1));
+    for (int i = 0; i < ALL + 23 + AMX_POOL_EXTENTS - 2; i++)
+        (void)take(&r, i & 1, 1);
+    fails(AMX_E_NOMEM, amx_pool_alloc(&r.pool[1], 1, r.owner[1], &t));
+    (void)room_bury(&r, 0, NULL);
+    (void)room_bury(&r, 1, NULL);
+    assert_int_equal(used_all(&r.pool[0]), 0);
+    room_close(&r); /* all blocks of the extents are free again */
+}
+
 /* A forked child may look at the bytes, and calls answer that it has to attach for itself. */
 static void forked_child(void **state)
 {
@@ -939,6 +1004,7 @@ int main(void)
         EACH(high_water),
         cmocka_unit_test(d9_configurations),
         cmocka_unit_test(in_a_segment),
+        cmocka_unit_test(d11_growth),
         cmocka_unit_test(forked_child),
         cmocka_unit_test(create_fails),
     };
