@@ -89,8 +89,8 @@ struct check {
     int stop;
 };
 
-__attribute__((format(printf, 5, 6))) static void tell(struct check *k, enum amx_grade grade, const char *rule,
-                                                       const void *where, const char *fmt, ...)
+__attribute__((format(printf, 5, 6))) static void remark(struct check *k, enum amx_grade grade, const char *rule,
+                                                         const void *where, const char *fmt, ...)
 {
     char text[160];
     va_list ap;
@@ -115,24 +115,24 @@ static void check_word(struct check *k, uint32_t i)
     k->sum.slots++;
     if (state == AMX_STATE_FREE) {
         if (owner)
-            tell(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is free and of owner %u", c, at, owner);
+            remark(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is free and of owner %u", c, at, owner);
         else if (!(amxi_ld64_rlx(amxi_pool_hint_at(x, i / 64)) >> (i & 63) & 1) && amxi_ld64_rlx(word) == w)
-            tell(k, AMX_GRADE_NOTE, "pool hint", amxi_pool_hint_at(x, i / 64),
-                 "class %u slot %u is free without a hint", c, at);
+            remark(k, AMX_GRADE_NOTE, "pool hint", amxi_pool_hint_at(x, i / 64),
+                   "class %u slot %u is free without a hint", c, at);
         return;
     }
     k->sum.used++;
     if (!amxi_state_live(state)) {
-        tell(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is in state %u", c, at, state);
+        remark(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is in state %u", c, at, state);
         return;
     }
     bool dead = false;
     if (k->p->h && owner)
         (void)amxi_word_owner(k->p->h, owner, &dead);
     else if (owner > AMX_POOL_OWNER_MAX)
-        tell(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is of owner %u", c, at, owner);
+        remark(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is of owner %u", c, at, owner);
     if (dead && amxi_ld64_rlx(word) == w) /* still his: he was dead while he had it */
-        tell(k, AMX_GRADE_UNDONE, "pool word", word, "class %u slot %u is of handle %u, which is dead", c, at, owner);
+        remark(k, AMX_GRADE_UNDONE, "pool word", word, "class %u slot %u is of handle %u, which is dead", c, at, owner);
 }
 
 static void check_part(struct check *k, const struct amx_pool_part *x)
@@ -146,19 +146,19 @@ static void check_part(struct check *k, const struct amx_pool_part *x)
                 l.cls[x->entry].words == x->words && config.cls[x->entry].slot_size == x->slot_size &&
                 config.cls[x->entry].count == x->count;
     if (!same)
-        tell(k, AMX_GRADE_CORRUPT, "pool head", x->base, "class %u: the head does not say what it said at attach", c);
+        remark(k, AMX_GRADE_CORRUPT, "pool head", x->base, "class %u: the head does not say what it said at attach", c);
     for (uint32_t i = 0; i < x->count && !k->stop; i++)
         check_word(k, i);
     for (uint32_t i = x->count; i & 7; i++)
         if (amxi_ld64_rlx(amxi_pool_word_at(x, i)))
-            tell(k, AMX_GRADE_CORRUPT, "pool word", amxi_pool_word_at(x, i), "class %u has a word beyond its last slot",
-                 c);
+            remark(k, AMX_GRADE_CORRUPT, "pool word", amxi_pool_word_at(x, i),
+                   "class %u has a word beyond its last slot", c);
     uint64_t last = amxi_pool_groups_of(x->count) - 1;
     if (amxi_ld64_rlx(amxi_pool_hint_at(x, last)) & ~amxi_pool_mask(amxi_pool_group_size(x, last)))
-        tell(k, AMX_GRADE_CORRUPT, "pool hint", amxi_pool_hint_at(x, last), "class %u has a hint beyond its last slot",
-             c);
+        remark(k, AMX_GRADE_CORRUPT, "pool hint", amxi_pool_hint_at(x, last),
+               "class %u has a hint beyond its last slot", c);
     if (amxi_ld64_rlx(&amxi_pool_class_of(x)->high) > x->count)
-        tell(k, AMX_GRADE_CORRUPT, "pool high", amxi_pool_class_of(x), "class %u had more in use than it has", c);
+        remark(k, AMX_GRADE_CORRUPT, "pool high", amxi_pool_class_of(x), "class %u had more in use than it has", c);
 }
 
 int amx_pool_check(const struct amx_pool *pool, amx_check_fn *fn, void *ctx, struct amx_pool_check_result *out)
