@@ -74,7 +74,7 @@ struct amx_pool_config {
 };
 
 /** Where everything of a pool lies: bytes from its base, each a multiple of 64. Source: PoolLayout. */
-struct amx_pool_layout {
+struct amx_pool_offsets {
     uint64_t bytes;       /**< all of it */
     uint64_t words;       /**< first lifecycle word; the classes' words follow one another, 8 bytes each */
     uint32_t words_count; /**< with those that fill up a class's last line */
@@ -112,7 +112,7 @@ struct amx_pool {
 /** The layout of a pool with this configuration. Pure. Errors: AMX_E_INVAL: the configuration (a class or their number
  *  zero or too large, a size that is no multiple of 16, or of 64 with AMX_POOL_LINES, sizes not ascending, a flag that
  *  does not exist). Source: VarSlotPool::layout, which checked nothing. */
-AMX_API int amx_pool_layout(const struct amx_pool_config *config, struct amx_pool_layout *out);
+AMX_API int amx_pool_layout(const struct amx_pool_config *config, struct amx_pool_offsets *out);
 
 /** Bytes that a pool with this configuration needs from its base on. Pure. Errors: as amx_pool_layout. Source:
  *  required_size. */

@@ -24,14 +24,14 @@ static bool sound(const struct amx_pool_config *k)
 }
 
 /* No sum here can wrap: 32 classes of 2^24 slots of less than 2^32 bytes. */
-int amx_pool_layout(const struct amx_pool_config *config, struct amx_pool_layout *out)
+int amx_pool_layout(const struct amx_pool_config *config, struct amx_pool_offsets *out)
 {
     if (!config || !out)
         return AMX_E_INVAL;
     struct amx_pool_config k = *config;
     if (!sound(&k))
         return AMX_E_INVAL;
-    struct amx_pool_layout l = {.n = k.n};
+    struct amx_pool_offsets l = {.n = k.n};
     uint64_t at = sizeof(struct amxi_pool_body);
     for (uint32_t i = 0; i < k.n; i++, at += sizeof(struct amxi_pool_class_body))
         l.cls[i].head = at;
@@ -56,7 +56,7 @@ int amx_pool_layout(const struct amx_pool_config *config, struct amx_pool_layout
 
 int amx_pool_required_size(const struct amx_pool_config *config, uint64_t *out)
 {
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     int e = out ? amx_pool_layout(config, &l) : AMX_E_INVAL;
     if (!e)
         *out = l.bytes;
@@ -76,7 +76,7 @@ static int place(const void *region, size_t len, size_t base, unsigned char **ou
     return AMX_OK;
 }
 
-int amxi_pool_read_head(unsigned char *base, uint64_t len, struct amx_pool_config *k, struct amx_pool_layout *l)
+int amxi_pool_read_head(unsigned char *base, uint64_t len, struct amx_pool_config *k, struct amx_pool_offsets *l)
 {
     struct amxi_pool_body *b = amxi_pool_head_at(base);
     /* pairs with the release of format: who sees the magic sees the pool */
@@ -113,7 +113,7 @@ static bool same_config(const struct amx_pool_config *a, const struct amx_pool_c
 }
 
 static struct amx_pool_part part_of(unsigned char *base, const struct amx_pool_config *k,
-                                    const struct amx_pool_layout *l, uint32_t c)
+                                    const struct amx_pool_offsets *l, uint32_t c)
 {
     return (struct amx_pool_part){.base = base,
                                   .bytes = l->bytes,
@@ -127,7 +127,7 @@ static struct amx_pool_part part_of(unsigned char *base, const struct amx_pool_c
                                   .word = (uint32_t)((l->cls[c].words - l->words) / 8)};
 }
 
-static void view(unsigned char *base, const struct amx_pool_config *k, const struct amx_pool_layout *l,
+static void view(unsigned char *base, const struct amx_pool_config *k, const struct amx_pool_offsets *l,
                  struct amx_pool *out)
 {
     *out = (struct amx_pool){.base = base, .n = k->n, .flags = k->flags, .parts = k->n};
@@ -136,7 +136,7 @@ static void view(unsigned char *base, const struct amx_pool_config *k, const str
 }
 
 /* All relaxed: nobody looks at it before the magic is there. */
-static void format(unsigned char *base, const struct amx_pool_config *k, const struct amx_pool_layout *l, uint64_t gen)
+static void format(unsigned char *base, const struct amx_pool_config *k, const struct amx_pool_offsets *l, uint64_t gen)
 {
     struct amxi_pool_body *b = amxi_pool_head_at(base);
     amxi_st64_rlx(&b->magic, 0); /* 1 */
@@ -168,7 +168,7 @@ static void format(unsigned char *base, const struct amx_pool_config *k, const s
 
 int amx_pool_init(void *region, size_t len, size_t base, const struct amx_pool_config *config, struct amx_pool *out)
 {
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     unsigned char *p = NULL;
     uint64_t gen; /* random: references to what was here before are stale, but for one chance in 2^32 */
     if (!config || !out)
@@ -185,7 +185,7 @@ int amx_pool_init(void *region, size_t len, size_t base, const struct amx_pool_c
 
 int amx_pool_discover(const void *region, size_t len, size_t base, struct amx_pool_config *out)
 {
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     struct amx_pool_config k;
     unsigned char *p = NULL;
     int e = out ? place(region, len, base, &p) : AMX_E_INVAL;
@@ -198,7 +198,7 @@ int amx_pool_discover(const void *region, size_t len, size_t base, struct amx_po
 
 int amx_pool_attach(void *region, size_t len, size_t base, const struct amx_pool_config *config, struct amx_pool *out)
 {
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     struct amx_pool_config k;
     unsigned char *p = NULL;
     int e = out ? place(region, len, base, &p) : AMX_E_INVAL;
@@ -213,7 +213,7 @@ int amx_pool_attach(void *region, size_t len, size_t base, const struct amx_pool
 /* --- In a block of a segment ------------------------------------------------------------------------------------ */
 
 /* The object that a pool or an extent is, as recovery is to see it: all words, those that fill up too. */
-static struct amx_object object_of(amx_ref block, uint64_t base, const struct amx_pool_layout *l, uint32_t kind)
+static struct amx_object object_of(amx_ref block, uint64_t base, const struct amx_pool_offsets *l, uint32_t kind)
 {
     return (struct amx_object){.struct_size = sizeof(struct amx_object),
                                .ref = block,
@@ -235,7 +235,7 @@ static int look_up(const struct amx_object *o, void *ctx)
 }
 
 /* The pool in a block: its first byte and what it says. */
-static int in_block(const amx_t *h, amx_ref block, size_t base, struct amx_pool_config *k, struct amx_pool_layout *l,
+static int in_block(const amx_t *h, amx_ref block, size_t base, struct amx_pool_config *k, struct amx_pool_offsets *l,
                     unsigned char **out)
 {
     void *region;
@@ -262,7 +262,7 @@ int amx_pool_init_block(amx_t *h, amx_ref block, size_t base, const struct amx_p
     size_t len;
     amx_id owner;
     struct amx_pool p;
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     uint64_t id;
     int e = out ? amxi_word_refuse(h, true) : AMX_E_INVAL;
     if (e || (e = amx_usable(h, block, &len)) || (e = amx_ptr(h, block, &region)) || (e = amx_owner(h, block, &owner)))
@@ -285,7 +285,7 @@ int amx_pool_attach_block(amx_t *h, amx_ref block, size_t base, const struct amx
                           struct amx_pool *out)
 {
     struct amx_pool_config k;
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     unsigned char *first = NULL;
     int e = out ? amxi_word_refuse(h, false) : AMX_E_INVAL;
     if (e || (e = in_block(h, block, base, &k, &l, &first)))
@@ -335,7 +335,7 @@ static int read_extent(const struct amx_pool *p, uint32_t c, uint32_t slots, amx
                        struct amx_object *o)
 {
     struct amx_pool_config k;
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     unsigned char *base = NULL;
     int e = in_block(p->h, block, 0, &k, &l, &base);
     if (e)
@@ -433,7 +433,7 @@ int amx_pool_extend(struct amx_pool *pool, uint32_t class_index, uint32_t count)
 static int forget(const struct amx_pool *p, const struct amx_pool_part *x)
 {
     struct amx_pool_config k;
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     unsigned char *base = NULL;
     if (in_block(p->h, x->block, 0, &k, &l, &base))
         return AMX_OK; /* gone */

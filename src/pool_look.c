@@ -139,7 +139,7 @@ static void check_part(struct check *k, const struct amx_pool_part *x)
 {
     uint32_t c = x->class_index;
     struct amx_pool_config config;
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     k->x = x;
     bool same = !amxi_pool_read_head(x->base, x->bytes, &config, &l) && x->entry < config.n &&
                 config.flags == k->p->flags && config.n == (x->block && x->first ? 1 : k->p->n) &&

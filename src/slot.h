@@ -64,7 +64,7 @@ static inline amx_slot amxi_pool_slot_of(const struct amx_pool_part *x, uint32_t
 
 /* pool.c */
 /* What a head of `len` bytes says, loaded once and checked, nothing trusted. AMX_E_LAYOUT. */
-int amxi_pool_read_head(unsigned char *base, uint64_t len, struct amx_pool_config *k, struct amx_pool_layout *l);
+int amxi_pool_read_head(unsigned char *base, uint64_t len, struct amx_pool_config *k, struct amx_pool_offsets *l);
 /* Notes the extents of a class that were added since. true: there is one more. */
 bool amxi_pool_more(struct amx_pool *p, uint32_t c);
 

@@ -85,7 +85,7 @@ static void ls_pool(struct report *r, const struct amx_pool *p, const struct amx
 static void info_pool(struct report *r, const struct amx_pool *p, const struct amx_pool_place *at)
 {
     struct amx_pool_config k;
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     void *region;
     size_t len;
 
@@ -315,7 +315,7 @@ static int create(const struct want *w, int argc, char **argv)
     char why[256] = "";
     struct amx_options opts = AMX_OPTIONS_INIT;
     struct amx_pool_config k = {.flags = w->flags};
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     struct amx_pool p;
     amx_ref block;
     amx_t *h;

@@ -108,7 +108,7 @@ static void mixed_load(void **state)
     struct job j;
     uint64_t done = 0, refused = 0;
     begin(&j, kind_of(state), &k);
-    j.turns = scaled(200000);
+    j.turns = scaled(80000);
     run_threads(THREADS, mix, &j);
     for (int i = 0; i < THREADS; i++) {
         uint64_t s = amxi_ld64_acq(&j.mail[i]);
@@ -171,7 +171,7 @@ static void racing_frees(void **state)
     static const struct amx_pool_config k = {.n = 1, .cls = {{16, 2}}};
     struct job j;
     begin(&j, kind_of(state), &k);
-    j.turns = scaled(20000);
+    j.turns = scaled(5000);
     run_threads(THREADS, race, &j);
     note("%ld races: %" PRIu64 " freed, %" PRIu64 " stale, %" PRIu64 " double", j.turns, amxi_ld64_rlx(&j.sums[0]),
          amxi_ld64_rlx(&j.sums[1]), amxi_ld64_rlx(&j.sums[2]));
@@ -202,7 +202,7 @@ static void waiting(void **state)
     static const struct amx_pool_config k = {.n = 1, .cls = {{16, 1}}};
     struct job j;
     begin(&j, kind_of(state), &k);
-    j.turns = scaled(5000);
+    j.turns = scaled(1500);
     run_threads(THREADS, wait_turns, &j);
     end(&j);
 }

@@ -204,7 +204,7 @@ static void p9_one_owner_falls(void **state)
 
 static void p10_layout(void **state)
 {
-    struct amx_pool_layout a, b;
+    struct amx_pool_offsets a, b;
     struct amx_pool_config k;
     struct room r;
     uint64_t bytes;
@@ -383,7 +383,7 @@ static void d8_wild_references(void **state)
 /* 9: configurations are validated. */
 static void d9_configurations(void **state)
 {
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     struct amx_pool p;
     (void)state;
     static char room[1 << 16];
@@ -453,7 +453,7 @@ static void d10_attach(void **state)
         fails(AMX_E_INVAL, amx_pool_init(r.region[0], r.len - 1, BASE, &three, &p));
     }
     /* any byte of the constants: refused, or noticed by check, and never out of bounds */
-    struct amx_pool_layout l;
+    struct amx_pool_offsets l;
     ok(amx_pool_layout(&three, &l));
     unsigned char *copy = malloc(l.words);
     assert_non_null(copy);
