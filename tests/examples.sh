@@ -45,6 +45,8 @@ for file in *.c; do
 done
 try "two processes" prints 'hello from process [0-9]+' ./two-processes
 try "states" prints '1000 jobs, 0 wrong' ./states
+try "pool between processes" prints '1000 messages right, 3 slots taken back' ./pool-processes
+try "pool in an array" prints '2 classes in 4928 bytes, 10 slots taken back' ./pool-static
 try "descriptor" prints 'received: a block of process [0-9]+' ./descriptor
 
 # They close what they opened, and their names go with them.

@@ -2,6 +2,7 @@
 /* The format in literal numbers: whoever changes one changes the layout version. */
 #include "tests/support.h"
 
+#include "pool.h"
 #include "segment.h"
 
 #define AT(type, field, offset, size)                                                                                  \
@@ -444,12 +445,39 @@ static void noise(void **state)
     }
 }
 
+static void pool(void **state)
+{
+    (void)state;
+    AT(amxi_pool_body, magic, 0, 8);
+    AT(amxi_pool_body, version, 8, 4);
+    AT(amxi_pool_body, byte_order, 12, 4);
+    AT(amxi_pool_body, classes, 16, 4);
+    AT(amxi_pool_body, flags, 20, 4);
+    AT(amxi_pool_body, bytes, 24, 8);
+    AT(amxi_pool_body, words, 32, 8);
+    AT(amxi_pool_body, words_count, 40, 4);
+    AT(amxi_pool_body, wait, 64, 4);
+    assert_int_equal(sizeof(struct amxi_pool_body), 128);
+    AT(amxi_pool_class_body, slot_size, 0, 4);
+    AT(amxi_pool_class_body, count, 4, 4);
+    AT(amxi_pool_class_body, words, 8, 8);
+    AT(amxi_pool_class_body, hints, 16, 8);
+    AT(amxi_pool_class_body, data, 24, 8);
+    AT(amxi_pool_class_body, next, 32, 8);
+    AT(amxi_pool_class_body, exhausted, 64, 8);
+    AT(amxi_pool_class_body, high, 72, 8);
+    assert_int_equal(sizeof(struct amxi_pool_class_body), 128);
+    assert_memory_equal(&(uint64_t){AMXI_POOL_MAGIC}, "amxpool1", 8);
+    assert_int_equal(AMXI_POOL_VERSION, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(head),     cmocka_unit_test(tables),          cmocka_unit_test(words),
         cmocka_unit_test(plans),    cmocka_unit_test(every_plan),      cmocka_unit_test(head_bytes),
         cmocka_unit_test(each_bit), cmocka_unit_test(each_bit_sealed), cmocka_unit_test(noise),
+        cmocka_unit_test(pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
