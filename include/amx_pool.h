@@ -178,7 +178,7 @@ AMX_API int amx_pool_extend(struct amx_pool *pool, uint32_t class_index, uint32_
  * Ends a pool: it cannot be attached any more, and recovery does not look at it any more. All views on it must be idle and
  * become invalid; slots that are in use are lost. In a segment its extents are freed, and after AMX_OK the block may be.
  * Errors: AMX_E_BUSY: a recovery is under way that may be looking at it: call again. AMX_E_STALE (removed already).
- * Killed inside: still a pool, or none; the block stays.
+ * Killed inside: still a pool, or none; the block stays, and extents that were not freed yet.
  */
 AMX_API int amx_pool_remove(struct amx_pool *pool);
 

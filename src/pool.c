@@ -454,27 +454,33 @@ int amx_pool_remove(struct amx_pool *pool)
         return AMX_E_INVAL;
     amxi_a64 *magic = &amxi_pool_head_at(pool->base)->magic;
     if (pool->h) {
+        uint32_t slots;
         int e = amxi_word_refuse(pool->h, true);
-        for (uint32_t c = 0; !e && c < pool->n; c++)
-            (void)amxi_pool_more(pool, c);
-        if (!e)
+        if (!e && pool->part[0].object) {
             e = amx_object_remove(pool->h, pool->part[0].object); /* 1 attach does not find it any more */
-        if (e && !(e == AMX_E_STALE && amxi_ld64_rlx(magic) == AMXI_POOL_MAGIC)) /* not so far yet: go on from there */
+            for (uint32_t c = 0; !e && c < pool->n; c++) {
+                (void)amxi_pool_more(pool, c);
+                pool->part[c].object = 0; /* called again, it goes on from here */
+            }
+        }
+        for (uint32_t c = 0; !e && c < pool->n;
+             c++) { /* 2 an extent that was begun, and never counted; or gone already */
+            amx_ref begun = amxi_ld64_rlx(&amxi_pool_class_of(last_of(pool, c, &slots))->next);
+            if (begun)
+                (void)amx_free(pool->h, begun);
+        }
+        if (e)
             return e;
-        for (uint32_t i = pool->n; i < pool->parts; i++)
-            if ((e = forget(pool, &pool->part[i]))) /* 2 recovery does not look there any more */
+        for (; pool->parts > pool->n; pool->parts--) { /* 3 the last first: what is left is a whole chain */
+            struct amx_pool_part *x = &pool->part[pool->parts - 1];
+            if ((e = forget(pool, x))) /* recovery does not look there any more */
                 return e;
+            (void)amx_free(pool->h, x->block);
+        }
     } else if (amxi_ld64_rlx(magic) != AMXI_POOL_MAGIC) { /* the caller's are idle */
         return AMX_E_STALE;
     }
-    amxi_st64_rlx(magic, 0);                                   /* 3 */
-    for (uint32_t c = 0, slots; pool->h && c < pool->n; c++) { /* 4 one that was begun, and never counted */
-        amx_ref begun = amxi_ld64_rlx(&amxi_pool_class_of(last_of(pool, c, &slots))->next);
-        if (begun)
-            (void)amx_free(pool->h, begun);
-    }
-    for (uint32_t i = pool->n; i < pool->parts; i++) /* 5 */
-        (void)amx_free(pool->h, pool->part[i].block);
+    amxi_st64_rlx(magic, 0); /* 4 */
     *pool = (struct amx_pool){0};
     return AMX_OK;
 }

@@ -6,6 +6,7 @@
  */
 #include "tests/pool_kit.h"
 
+#include "arena.h"
 #include "os.h"
 
 static const struct amx_pool_config three = {.n = 3, .cls = {{64, 8}, {256, 4}, {4096, 2}}};
@@ -920,6 +921,34 @@ static void d11_growth(void **state)
     room_close(&r); /* all blocks of the extents are free again */
 }
 
+/* Somebody may be recovering, and looking at the pool: its blocks must not be freed yet. Called again, it goes on. */
+static void removal_meets_recovery(void **state)
+{
+    struct room r;
+    amx_slot s;
+    (void)state;
+    room_open(&r, BLOCK, &three);
+    ok(amx_pool_extend(&r.pool[0], 0, 3));
+    ok(amx_pool_extend(&r.pool[0], 2, 1));
+    amxi_a32 *purging = &amxi_handle(r.h[1]->seg, r.h[1]->tag - 1)->purging;
+    (void)amxi_add32_sc(purging, 1);
+    fails(AMX_E_BUSY, amx_pool_remove(&r.pool[0]));
+    fails(AMX_E_BUSY, amx_pool_remove(&r.pool[0]));
+    struct amx_pool p;
+    fails(AMX_E_STALE, amx_pool_attach_block(r.h[1], r.block, BASE, &three, &p));
+    (void)amxi_sub32_sc(purging, 1);
+    struct amx_pool copy = r.pool[0];
+    ok(amx_pool_remove(&r.pool[0]));
+    fails(AMX_E_STALE, amx_pool_remove(&copy));
+    ok(amx_pool_init_block(r.h[0], r.block, BASE, &three,
+                           &r.pool[0])); /* made anew, it is not the old one's to remove */
+    fails(AMX_E_STALE, amx_pool_remove(&copy));
+    ok(amx_pool_alloc(&r.pool[0], 10, AMX_POOL_SELF, &s));
+    ok(amx_pool_free(&r.pool[0], s));
+    ok(amx_pool_attach_block(r.h[1], r.block, BASE, &three, &r.pool[1]));
+    room_close(&r);
+}
+
 /* A forked child may look at the bytes, and calls answer that it has to attach for itself. */
 static void forked_child(void **state)
 {
@@ -1005,6 +1034,7 @@ int main(void)
         cmocka_unit_test(d9_configurations),
         cmocka_unit_test(in_a_segment),
         cmocka_unit_test(d11_growth),
+        cmocka_unit_test(removal_meets_recovery),
         cmocka_unit_test(forked_child),
         cmocka_unit_test(create_fails),
     };
