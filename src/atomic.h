@@ -7,7 +7,8 @@
  * more (docs/design.md, "Crash order").
  *
  * With AMX_HOOK (test builds) every store and read-modify-write first calls amxi_hook with the address that it is
- * about to change; with AMX_SCHED every load calls amxi_look too.
+ * about to change; with AMX_SCHED every load calls amxi_look too, and a model of memory is told of each access and its
+ * order when it has been made: it may answer a load with an older value (tests/sched/memory.h).
  */
 #ifndef AMXI_ATOMIC_H
 #define AMXI_ATOMIC_H
@@ -32,9 +33,18 @@ void amxi_hook(const volatile void *addr, size_t len);
 #endif
 #ifdef AMX_SCHED
 void amxi_look(const volatile void *addr, size_t len);
-#define AMXI_LOOK_(p) amxi_look((p), sizeof *(p))
+uint64_t amxi_seen(const volatile void *addr, size_t len, uint64_t v, int order);
+void amxi_made(const volatile void *addr, int order);
+void amxi_swapped(const volatile void *addr, bool won, int order);
+#define AMXI_LOOK_(p)                amxi_look((p), sizeof *(p))
+#define AMXI_SEEN_(p, v, order)      amxi_seen((p), sizeof *(p), (v), (order))
+#define AMXI_MADE_(p, order)         amxi_made((p), (order))
+#define AMXI_SWAPPED_(p, won, order) amxi_swapped((p), (won), (order))
 #else
-#define AMXI_LOOK_(p) ((void)0)
+#define AMXI_LOOK_(p)                ((void)0)
+#define AMXI_SEEN_(p, v, order)      (v)
+#define AMXI_MADE_(p, order)         ((void)0)
+#define AMXI_SWAPPED_(p, won, order) ((void)0)
 #endif
 
 #define AMXI_DEFINE_LD(bits, name, order)                                                                              \
@@ -42,7 +52,7 @@ void amxi_look(const volatile void *addr, size_t len);
     {                                                                                                                  \
         AMXI_LOOK_(p);                                                                                                 \
         AMXI_QUIET();                                                                                                  \
-        uint##bits##_t v = __atomic_load_n(&p->v_, order);                                                             \
+        uint##bits##_t v = (uint##bits##_t)AMXI_SEEN_(p, __atomic_load_n(&p->v_, order), order);                       \
         AMXI_LOUD();                                                                                                   \
         AMXI_KNOWN(v);                                                                                                 \
         return v;                                                                                                      \
@@ -53,6 +63,7 @@ void amxi_look(const volatile void *addr, size_t len);
         AMXI_HOOK_(p);                                                                                                 \
         AMXI_QUIET();                                                                                                  \
         __atomic_store_n(&p->v_, v, order);                                                                            \
+        AMXI_MADE_(p, order);                                                                                          \
         AMXI_LOUD();                                                                                                   \
     }
 /* On failure *old is what was found; the failure order is the success order without its release half. */
@@ -62,6 +73,7 @@ void amxi_look(const volatile void *addr, size_t len);
         AMXI_HOOK_(p);                                                                                                 \
         AMXI_QUIET();                                                                                                  \
         bool won = __atomic_compare_exchange_n(&p->v_, old, v, false, order, fail);                                    \
+        AMXI_SWAPPED_(p, won, won ? order : fail);                                                                     \
         AMXI_LOUD();                                                                                                   \
         AMXI_KNOWN(*old);                                                                                              \
         AMXI_KNOWN(won);                                                                                               \
@@ -73,6 +85,7 @@ void amxi_look(const volatile void *addr, size_t len);
         AMXI_HOOK_(p);                                                                                                 \
         AMXI_QUIET();                                                                                                  \
         uint##bits##_t was = __atomic_fetch_##op(&p->v_, v, order);                                                    \
+        AMXI_SWAPPED_(p, true, order);                                                                                 \
         AMXI_LOUD();                                                                                                   \
         AMXI_KNOWN(was);                                                                                               \
         return was;                                                                                                    \
@@ -118,7 +131,7 @@ AMXI_NO_TSAN __attribute__((unused)) static uint32_t amxi_ld32_peek(const amxi_a
 {
     AMXI_LOOK_(p);
     AMXI_QUIET();
-    uint32_t v = __atomic_load_n(&p->v_, __ATOMIC_RELAXED);
+    uint32_t v = (uint32_t)AMXI_SEEN_(p, __atomic_load_n(&p->v_, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
     AMXI_LOUD();
     AMXI_KNOWN(v);
     return v;
