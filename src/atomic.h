@@ -2,9 +2,9 @@
 /*
  * Layer 0: every access to shared memory. The order is in the name:
  *   rlx relaxed, acq acquire, rel release, ar acquire and release, sc sequentially consistent.
- * The types are structs, so that a plain access does not compile. There are no standalone fences but amxi_cb, which
- * holds back the compiler only: a killed thread's stores are a prefix of its machine code, so crash order needs no
- * more (docs/design.md, "Crash order").
+ * The types are structs, so that a plain access does not compile. Standalone fences are amxi_cb, which holds back the
+ * compiler only: a killed thread's stores are a prefix of its machine code, so crash order needs no more
+ * (docs/design.md, "Crash order"); and amxi_entered.
  *
  * With AMX_HOOK (test builds) every store and read-modify-write first calls amxi_hook with the address that it is
  * about to change; with AMX_SCHED every load calls amxi_look too, and a model of memory is told of each access and its
@@ -33,6 +33,7 @@ void amxi_hook(const volatile void *addr, size_t len);
 #endif
 #ifdef AMX_SCHED
 void amxi_look(const volatile void *addr, size_t len);
+void amxi_fenced(void);
 uint64_t amxi_seen(const volatile void *addr, size_t len, uint64_t v, int order);
 void amxi_made(const volatile void *addr, int order);
 void amxi_swapped(const volatile void *addr, bool won, int order);
@@ -141,6 +142,17 @@ AMXI_NO_TSAN __attribute__((unused)) static uint32_t amxi_ld32_peek(const amxi_a
 static inline void amxi_cb(void)
 {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* After a word has said that what it guards is about to change, before it does: whoever reads a change with acquire, then
+ * the word again, finds it so. Nothing on x86. ThreadSanitizer knows no fences, and no payload depends on this one. */
+static inline void amxi_entered(void)
+{
+#ifdef AMX_SCHED
+    amxi_fenced();
+#elif !AMXI_TSAN
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
 }
 
 #endif

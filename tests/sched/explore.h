@@ -237,6 +237,12 @@ uint64_t amxi_seen(const volatile void *addr, size_t len, uint64_t v, int order)
     return v;
 }
 
+void amxi_fenced(void)
+{
+    if (mem.kind && x.on)
+        mem_fence(x.now);
+}
+
 void amxi_made(const volatile void *addr, int order)
 {
     uint32_t w = modelled(addr);

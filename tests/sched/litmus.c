@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *   litmus [NAME]
+ *   litmus [NAME | -1]
  * Small meetings of two, all schedules with all that the model of memory (memory.h, MEMORY) lets each load read: for orders
  * that the meetings of operations do not need. Prints "ok NAME" or "not ok NAME" for each, and for a failure the schedule.
+ * -1: ends with the first that fails.
  */
 #include "explore.h"
 
@@ -17,6 +18,7 @@ static struct {
     amx_ref ref[BLOCKS];
     amxi_a64 *data[BLOCKS][DEPTH]; /* first word of the payload, as each peer sees it */
     enum amx_order store, load;
+    size_t size;
     uint64_t object[2];
     bool removed; /* the block of the object is not the object's any more */
 } lit;
@@ -149,6 +151,28 @@ static void publish_between(int fiber)
     }
 }
 
+/* Who frees the block knows of what another did to it before, although he has not looked: its memory is his next. */
+static void set_state_free(int fiber)
+{
+    if (fiber == 0) {
+        write_data(0);
+        x.told[0] = amx_set_state(me(0), lit.ref[X], 51) == AMX_OK;
+    } else if (amx_free(me(1), lit.ref[X]) == AMX_OK) {
+        x.told[1] = no_data(1);
+    }
+}
+
+static void give_free(int fiber)
+{
+    amx_ref out;
+    if (fiber == 0) {
+        write_data(0);
+        x.told[0] = amx_give(me(0), lit.ref[X], amx_handle_id(me(1)), &out) == AMX_OK;
+    } else if (amx_free_ptr(me(1), lit.data[X][1]) == AMX_OK) {
+        x.told[1] = no_data(1);
+    }
+}
+
 static void second_saw_the_first(void)
 {
     must(!x.told[0] || !x.told[1]);
@@ -180,6 +204,28 @@ static void leave(int fiber)
 static void one_saw_nobody(void)
 {
     must(!x.told[0] || !x.told[1]);
+}
+
+static void third_dies(void);
+
+/* The receiver dies and is recovered meanwhile: no block carries a tag that is free. */
+static void give_to_the_dying(int fiber)
+{
+    amx_ref out;
+    if (fiber == 0) {
+        (void)amx_give(me(0), lit.ref[X], AMXI_ID(scene.h[2]->tag, scene.h[2]->epoch), &out);
+    } else {
+        third_dies();
+        (void)amx_recover(me(1), 0, NULL, NULL, NULL);
+    }
+}
+
+static void no_free_tag(void)
+{
+    const struct amxi_seg *s = me(0)->seg;
+    uint32_t tag = scene.h[2]->tag;
+    must(AMXI_W0_OWNER(amxi_ld64_rlx(lit.data[X][0] - 2)) != tag ||
+         AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(s, tag - 1)->word)) != AMXI_H_FREE);
 }
 
 /* --- Objects ------------------------------------------------------------------------------------------------------ */
@@ -226,6 +272,21 @@ static void object_remove_recover(int fiber)
     }
 }
 
+/* When a tag is free again, nothing carries it, also for who has not freed it himself. */
+static void object_recycle(int fiber)
+{
+    const struct amxi_seg *s = me(1)->seg;
+    uint32_t tag = scene.h[2]->tag;
+    if (fiber == 0) {
+        (void)amx_recover(me(0), 0, NULL, NULL, NULL);
+        return;
+    }
+    amxi_recycle(s);
+    if (AMXI_H_STATUS(amxi_ld64_acq(&amxi_handle(s, tag - 1)->word)) == AMXI_H_FREE)
+        for (int k = 0; k < SLOTS; k++)
+            must(AMXI_W0_OWNER(amxi_ld64_rlx(lit.data[X][1] + k)) != tag);
+}
+
 static void not_removed(void)
 {
     lit.removed = false;
@@ -235,13 +296,56 @@ static void judged_on_the_way(void)
 {
 }
 
+/* --- Looking ------------------------------------------------------------------------------------------------------ */
+
+static int tell_finding(const struct amx_finding *f, void *ctx)
+{
+    return complain(f, ctx);
+}
+
+/* No check calls a sound segment corrupt, whatever goes on meanwhile. */
+static void check_at_work(int fiber)
+{
+    struct amx_check_result r = {.struct_size = sizeof r};
+    amx_ref ref;
+    if (fiber == 0) {
+        must_ok(amx_check(me(0), tell_finding, &r, &r));
+        must(r.corrupt == 0);
+    } else {
+        must_ok(amx_alloc(me(1), lit.size, &ref));
+        must_ok(amx_free(me(1), lit.ref[X]));
+        must_ok(amx_free(me(1), ref));
+        must_ok(amx_trim(me(1)));
+    }
+}
+
+static int sum(const struct amx_block *b, void *ctx)
+{
+    uint64_t *told = ctx;
+    must(b->offset >= told[0] && b->bytes >= 32); /* one after the other */
+    told[0] = b->offset + b->bytes;
+    told[1] += b->bytes;
+    return 0;
+}
+
+/* What a walk tells covers the data, if it was not disturbed. Each sector by itself: a large block may come or go between
+ * two of its. */
+static void walk_at_work(int fiber)
+{
+    uint64_t told[2] = {0, 0};
+    if (fiber == 1)
+        check_at_work(1);
+    else if (amx_walk(me(0), sum, told) == AMX_OK)
+        must(told[1] == info_of(me(0)).data_bytes || lit.size > 4096);
+}
+
 /* --- All ----------------------------------------------------------------------------------------------------------- */
 
 static const struct litmus {
     const char *name;
     void (*act)(int fiber);
     void (*judge)(void);
-    enum amx_order store, load;
+    unsigned store, load; /* orders; store: or a size */
 } all[] = {
     {"root_set_get", root_set_get, data_came_along, 0, 0},
     {"root_cas_get", root_cas_get, data_came_along, 0, 0},
@@ -256,11 +360,19 @@ static const struct litmus {
     {"publish_between_acquire", publish_between, second_saw_the_first, 0, AMX_ACQUIRE},
     {"publish_between_acq_rel", publish_between, second_saw_the_first, 0, AMX_ACQ_REL},
     {"publish_between_seq_cst", publish_between, second_saw_the_first, 0, AMX_SEQ_CST},
+    {"set_state_free", set_state_free, second_saw_the_first, 0, 0},
+    {"give_free", give_free, second_saw_the_first, 0, 0},
     {"set_state_query", set_state_query, data_came_along, 0, 0},
     {"give_ref_of", give_ref_of, data_came_along, 0, 0},
     {"announce_by_states", announce_by_states, one_saw_the_other, 0, 0},
     {"leave", leave, one_saw_nobody, 0, 0},
+    {"give_to_the_dying", give_to_the_dying, no_free_tag, 0, 0},
     {"object_add_read", object_add_read, fields_are_the_new_ones, 0, 0},
+    {"check_at_work", check_at_work, judged_on_the_way, 100, 0},
+    {"check_at_work_large", check_at_work, judged_on_the_way, 10000, 0},
+    {"walk_at_work", walk_at_work, judged_on_the_way, 100, 0},
+    {"walk_at_work_large", walk_at_work, judged_on_the_way, 10000, 0},
+    {"object_recycle", object_recycle, judged_on_the_way, 0, 0},
     {"object_remove_recover", object_remove_recover, judged_on_the_way, 0, 0},
 };
 
@@ -279,28 +391,38 @@ static void set_up(const struct litmus *l)
     explore_open();
     for (int i = 0; i < BLOCKS; i++) {
         must_ok(amx_zalloc(me(0), 96, &lit.ref[i]));
-        must_ok(amx_set_state(me(0), lit.ref[i], 49));
+        if (l->act != give_free) /* ALLOCATED, for the straight line of a free */
+            must_ok(amx_set_state(me(0), lit.ref[i], 49));
         for (int f = 0; f < DEPTH; f++) {
             void *p;
             must_ok(amx_ptr(me(f), lit.ref[i], &p));
             lit.data[i][f] = p;
         }
     }
-    lit.store = l->store;
-    lit.load = l->load;
-    if (l->act == object_add_read || l->act == object_remove_recover) {
+    if (l->act == give_free) { /* and with room for it */
+        amx_ref two[2];
+        size_t n;
+        must_ok(amx_alloc_many(me(1), 96, 2, two, &n));
+        must_ok(amx_free_many(me(1), two, 2, NULL));
+        must_ok(amx_alloc_many(me(1), 96, 2, two, &n));
+    }
+    lit.store = (enum amx_order)l->store;
+    lit.load = (enum amx_order)l->load;
+    lit.size = l->store;
+    if (l->act == object_add_read || l->act == object_remove_recover || l->act == object_recycle) {
         must_ok(amx_publish(me(0), lit.ref[X]));
         o = object_of(STRIDE_OLD);
         must_ok(amx_object_add(me(0), &o, &lit.object[0]));
     }
     if (l->act == object_add_read)
         must_ok(amx_object_remove(me(0), lit.object[0]));
-    if (l->act == object_remove_recover) {
+    if (l->act == object_remove_recover || l->act == object_recycle) {
         must_ok(amx_object_touch(me(2), lit.object[0]));
         for (int k = 0; k < SLOTS; k++)
             amxi_st64_sc(lit.data[X][0] + k, AMXI_W0(AMX_STATE_KEPT, scene.h[2]->tag, 1));
     }
-    third_dies();
+    if (l->act != give_to_the_dying)
+        third_dies();
 }
 
 /* The process is the test's alone. */
@@ -313,18 +435,21 @@ static void run_one(const struct litmus *l)
     x.act = l->act;
     x.begin = not_removed;
     x.judge = l->judge;
-    (void)explore(20000);
+    (void)explore(l->act == check_at_work || l->act == walk_at_work ? 2000 : 20000); /* long, but alike */
     _exit(0);
 }
 
 int main(int argc, char **argv)
 {
     int failed = 0;
+    bool first = argc > 1 && strcmp(argv[1], "-1") == 0;
     mem_choose(getenv("MEMORY"));
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         int status;
-        if (argc > 1 && strcmp(argv[1], all[i].name) != 0)
+        if (argc > 1 && !first && strcmp(argv[1], all[i].name) != 0)
             continue;
+        if (first && failed)
+            break;
         fflush(NULL);
         pid_t pid = fork();
         must(pid >= 0);

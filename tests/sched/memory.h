@@ -47,6 +47,7 @@ static struct {
     struct mem_message message[MEM_MESSAGES];
     struct mem_view *with[MEM_MESSAGES]; /* of those that release; kept from run to run */
     struct mem_view seen[MEM_FIBERS], common;
+    struct mem_view fence[MEM_FIBERS]; /* seen at the last release fence: every later store brings it along */
 } mem;
 
 static void mem_choose(const char *kind)
@@ -61,7 +62,7 @@ static void mem_begin(void)
         mem.slot[mem.word[i]] = 0;
     mem.slots = mem.messages = 1;
     for (unsigned f = 0; f < MEM_FIBERS; f++)
-        mem.seen[f].n = 0;
+        mem.seen[f].n = mem.fence[f].n = 0;
     mem.common.n = 0;
 }
 
@@ -156,7 +157,8 @@ static void mem_store(unsigned fiber, const volatile void *addr, uint32_t word, 
     if (swaps)
         take_over(v, slot, before, order);
     bool goes_on = swaps && before && mem.message[before].releases;
-    mem.message[m] = (struct mem_message){value_at(addr), before, (uint8_t)fiber, releases(order) || goes_on};
+    mem.message[m] =
+        (struct mem_message){value_at(addr), before, (uint8_t)fiber, releases(order) || goes_on || mem.fence[fiber].n};
     mem.last[slot] = m;
     view_see(v, slot, m);
     if (mem.message[m].releases) {
@@ -165,8 +167,7 @@ static void mem_store(unsigned fiber, const volatile void *addr, uint32_t word, 
         mem.with[m]->n = 0;
         if (goes_on)
             view_join(mem.with[m], mem.with[before]);
-        if (releases(order))
-            view_join(mem.with[m], v);
+        view_join(mem.with[m], releases(order) ? v : &mem.fence[fiber]);
     }
     if (sc)
         make_common(v, slot);
@@ -221,6 +222,11 @@ static uint64_t mem_load(unsigned fiber, const volatile void *addr, size_t len, 
     if (mem.kind == MEM_TSO && !own) /* it has left its store buffer */
         view_join(&mem.common, mem.with[m]);
     return part_of(m ? mem.message[m].value : mem.first[slot], addr, len);
+}
+
+static void mem_fence(unsigned fiber)
+{
+    view_join(&mem.fence[fiber], &mem.seen[fiber]);
 }
 
 /* The kernel tells the living of a death: whatever the dead one has done and seen comes before that. */

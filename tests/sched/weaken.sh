@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # weaken.sh DIR [FILE:FUNCTION:HELPER]...: the library with weaker orders, one at a time: each order that a helper of
-# src/atomic.h has, at all its sites at once (*:*:HELPER), and the sites by themselves that are named in `alone`. Each must
-# be caught: by the scheduler with its model of memory (MEMORY=tso, MEMORY=c11), by its litmus tests, or by
-# ThreadSanitizer. DIR: for the copy and its builds. With sites: these only.
-# Environment: EFFORT (1), how many more schedules than usual; SKIP_TSAN: set, no ThreadSanitizer.
+# src/atomic.h has, at all its sites at once (*:*:HELPER), then sites by themselves (`alone`). Each must be caught: by the
+# litmus tests, by the scheduler (both with MEMORY=c11), or by ThreadSanitizer, unless docs/ordering.md says why nothing can
+# notice (`argued`). With sites: these only. DIR: for the copy and its builds.
+# Environment: EFFORT (1), how many times as many schedules; SKIP_TSAN: set, no ThreadSanitizer.
 # Prints a row for each and ends with one line:
 #   orders: weakened=N caught=N
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-dir=$1 weakened=0 caught=0
+sources=$(echo src/*.[ch])
+set -f # *:*:HELPER is no name of a file
+dir=$1 weakened=0 caught=0 failed=0
 shift
 jobs=-j$(nproc)
 effort=${EFFORT:-1}
@@ -23,6 +25,32 @@ weaker() { # ORDER: those below it, the nearest first
     *_sc) echo ar rlx ;;
     esac
 }
+
+# Where one site needs the order for a reason of its own.
+alone="
+sector.c:amxi_sec_steal:cas64_ar sector.c:amxi_sec_leave:st64_rel arena.c:amxi_queue:cas64_rel
+arena.c:free_unit:cas64_ar arena.c:claim_other:cas64_ar recover.c:claim_dead:ld64_sc
+sector.c:amxi_cut_valid:ld32_acq block.c:amxi_find:ld64_acq block.c:amx_ref_of:ld64_acq raw.c:describe:ld64_acq block.c:amx_get_state:ld64_sc
+object.c:word_of:ld64_sc object.c:amx_object_remove:cas64_sc recover.c:amxi_lists_in_use:ld32_sc
+peer.c:amxi_peer_leave:cas64_sc peer.c:amxi_peer_any:ld64_sc
+check.c:check_sector:ld64_acq check.c:header_at:ld64_acq"
+
+# Not noticed, and why is said there.
+argued='*:*:st64_sc rel
+*:*:st32_sc rel
+*:*:st32_sc rlx
+*:*:or64_sc ar
+*:*:or64_sc rlx
+*:*:or32_sc ar
+*:*:or32_sc rlx
+*:*:and32_sc ar
+*:*:and32_sc rlx
+*:*:cas32_sc ar
+*:*:cas32_sc rlx
+*:*:sub32_sc ar
+*:*:st32_rel rlx
+arena.c:free_unit:cas64_ar acq
+arena.c:claim_other:cas64_ar acq'
 
 copy=$dir/copy
 rm -rf "$dir"
@@ -53,8 +81,7 @@ define() { # KIND BITS ORDER TEXT
 
 schedules=build/gcc-sched/tests/sched/schedules
 litmus=build/gcc-sched/tests/sched/litmus
-tsan=(state regression workload)
-tsan_at=(unit/state_test stress/regression_test stress/workload_test)
+tsan=(unit/state_test stress/regression_test stress/workload_test)
 build() { # what can be built without ThreadSanitizer, or TARGET with it
     if [ $# = 0 ]; then
         make -s -C "$copy" "$jobs" BUILD=build CC=gcc SAN= HOOK= SCHED=1 $schedules $litmus >/dev/null
@@ -65,26 +92,24 @@ build() { # what can be built without ThreadSanitizer, or TARGET with it
 
 # Leaves in `by` what caught it; empty: nothing.
 judge() {
-    local memory bound out i
+    local bound out i
     by=
     build || exit 1
-    for memory in tso c11; do
-        out=$(MEMORY=$memory "$copy/$litmus" 2>&1) || {
-            by="litmus, $memory: $(grep -m 1 '^litmus:' <<<"$out")"
-            return
-        }
-    done
-    for bound in 1 2 3; do # few preemptions first: they are found sooner
-        out=$(MEMORY=c11 "$copy/$schedules" $bound $((400 * effort)) $((20 * effort)) 1 0 2>&1) || {
-            by="schedules, c11: $(grep -m 1 -o 'schedule: .*\|^violation.*' <<<"$out")"
+    out=$(MEMORY=c11 "$copy/$litmus" -1 2>&1) || {
+        by="litmus $(sed -n 's/^not ok //p' <<<"$out")"
+        return
+    }
+    for bound in 1 2; do # few preemptions first: they are found sooner
+        out=$(MEMORY=c11 "$copy/$schedules" $bound $((200 * effort)) $((10 * effort)) 1 0 2>&1) || {
+            by="schedules $(sed -n 's/^violation.* in //p' <<<"$out" | head -n 1)"
             return
         }
     done
     [ -z "${SKIP_TSAN:-}" ] || return
     for i in "${!tsan[@]}"; do
-        build "${tsan_at[i]}" || exit 1
-        out=$(AMX_TEST_SCALE=15 setarch -R "$copy/build/gcc-tsan/tests/${tsan_at[i]}" 2>&1) || {
-            by="ThreadSanitizer, ${tsan[i]}: $(grep -m 1 -o 'SUMMARY:.*\|FAILED.*' <<<"$out")"
+        build "${tsan[i]}" || exit 1
+        out=$(AMX_TEST_SCALE=15 setarch -R "$copy/build/gcc-tsan/tests/${tsan[i]}" 2>&1) || {
+            by="TSan ${tsan[i]%_test}"
             return
         }
     done
@@ -94,7 +119,7 @@ judge() {
 weaken() {
     local weak file to
     for weak in $(weaker "$3"); do
-        for file in src/*.c src/*.h; do
+        for file in $sources; do
             [ "$file" != src/atomic.h ] || continue
             to=$copy/$file
             if [ "$1" = "*" ] || [ "src/$1" = "$file" ]; then
@@ -108,17 +133,24 @@ weaken() {
             weakened=$((weakened + 1))
             judge
             [ -z "$by" ] || caught=$((caught + 1))
-            [ -n "$by" ] && echo "ok $1:$2:$3 -> $weak: $by" || echo "not ok $1:$2:$3 -> $weak"
+            if [ -n "$by" ]; then
+                echo "ok $1:$2:$3 -> $weak: $by"
+            elif grep -qxF "$1:$2:$3 $weak" <<<"$argued"; then
+                echo "# $1:$2:$3 -> $weak: not noticed, argued in docs/ordering.md"
+            else
+                echo "not ok $1:$2:$3 -> $weak: not noticed"
+                failed=1
+            fi
         fi
     done
 }
 
-if [ $# = 0 ]; then
-    set -- $(for file in src/*.c; do awk -f tests/sched/sites.awk "$file"; done | awk '{ print "*:*:" $3 }' | sort -u)
-fi
+[ $# != 0 ] || set -- $(for file in $sources; do
+    [ "$file" = src/atomic.h ] || awk -f tests/sched/sites.awk "$file"
+done | awk '{ print "*:*:" $3 }' | sort -u) $alone
 for site; do
     IFS=: read -r file function helper <<<"$site"
     weaken "$file" "$function" "$helper"
 done
 echo "orders: weakened=$weakened caught=$caught"
-[ "$weakened" = "$caught" ]
+[ $failed = 0 ]
