@@ -237,6 +237,7 @@ help:
 	@echo 'copies       the segment checked before every store of every operation'
 	@echo 'torture      each call killed and stopped at each instruction that changes the segment; mutants: it notices'
 	@echo 'schedules    every pair of operations in every order, up to three preemptions and deaths'
+	@echo 'orders       each acquire, release and seq_cst of the library weakened in turn; each must be noticed'
 	@echo 'storm, races  processes killed and stopped at random for STORM seconds; racing frees'
 	@echo 'torture-others  the kill sweep on two simple allocators, through adapters'
 	@echo 'fuzz-segments  10000 (MUTATIONS) damaged segments under every call and verb; SEED=n: one of them again'

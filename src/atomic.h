@@ -2,12 +2,13 @@
 /*
  * Layer 0: every access to shared memory. The order is in the name:
  *   rlx relaxed, acq acquire, rel release, ar acquire and release, sc sequentially consistent.
- * The types are structs, so that a plain access does not compile. There are no standalone fences but amxi_cb, which
- * holds back the compiler only: a killed thread's stores are a prefix of its machine code, so crash order needs no
- * more (docs/design.md, "Crash order").
+ * The types are structs, so that a plain access does not compile. Standalone fences are amxi_cb, which holds back the
+ * compiler only: a killed thread's stores are a prefix of its machine code, so crash order needs no more
+ * (docs/design.md, "Crash order"); and amxi_entered.
  *
  * With AMX_HOOK (test builds) every store and read-modify-write first calls amxi_hook with the address that it is
- * about to change; with AMX_SCHED every load calls amxi_look too.
+ * about to change; with AMX_SCHED every load calls amxi_look too, and a model of memory is told of each access and its
+ * order when it has been made: it may answer a load with an older value (tests/sched/memory.h).
  */
 #ifndef AMXI_ATOMIC_H
 #define AMXI_ATOMIC_H
@@ -32,9 +33,19 @@ void amxi_hook(const volatile void *addr, size_t len);
 #endif
 #ifdef AMX_SCHED
 void amxi_look(const volatile void *addr, size_t len);
-#define AMXI_LOOK_(p) amxi_look((p), sizeof *(p))
+void amxi_fenced(void);
+uint64_t amxi_seen(const volatile void *addr, size_t len, uint64_t v, int order);
+void amxi_made(const volatile void *addr, int order);
+void amxi_swapped(const volatile void *addr, bool won, int order);
+#define AMXI_LOOK_(p)                amxi_look((p), sizeof *(p))
+#define AMXI_SEEN_(p, v, order)      amxi_seen((p), sizeof *(p), (v), (order))
+#define AMXI_MADE_(p, order)         amxi_made((p), (order))
+#define AMXI_SWAPPED_(p, won, order) amxi_swapped((p), (won), (order))
 #else
-#define AMXI_LOOK_(p) ((void)0)
+#define AMXI_LOOK_(p)                ((void)0)
+#define AMXI_SEEN_(p, v, order)      (v)
+#define AMXI_MADE_(p, order)         ((void)0)
+#define AMXI_SWAPPED_(p, won, order) ((void)0)
 #endif
 
 #define AMXI_DEFINE_LD(bits, name, order)                                                                              \
@@ -42,7 +53,7 @@ void amxi_look(const volatile void *addr, size_t len);
     {                                                                                                                  \
         AMXI_LOOK_(p);                                                                                                 \
         AMXI_QUIET();                                                                                                  \
-        uint##bits##_t v = __atomic_load_n(&p->v_, order);                                                             \
+        uint##bits##_t v = (uint##bits##_t)AMXI_SEEN_(p, __atomic_load_n(&p->v_, order), order);                       \
         AMXI_LOUD();                                                                                                   \
         AMXI_KNOWN(v);                                                                                                 \
         return v;                                                                                                      \
@@ -53,6 +64,7 @@ void amxi_look(const volatile void *addr, size_t len);
         AMXI_HOOK_(p);                                                                                                 \
         AMXI_QUIET();                                                                                                  \
         __atomic_store_n(&p->v_, v, order);                                                                            \
+        AMXI_MADE_(p, order);                                                                                          \
         AMXI_LOUD();                                                                                                   \
     }
 /* On failure *old is what was found; the failure order is the success order without its release half. */
@@ -62,6 +74,7 @@ void amxi_look(const volatile void *addr, size_t len);
         AMXI_HOOK_(p);                                                                                                 \
         AMXI_QUIET();                                                                                                  \
         bool won = __atomic_compare_exchange_n(&p->v_, old, v, false, order, fail);                                    \
+        AMXI_SWAPPED_(p, won, won ? order : fail);                                                                     \
         AMXI_LOUD();                                                                                                   \
         AMXI_KNOWN(*old);                                                                                              \
         AMXI_KNOWN(won);                                                                                               \
@@ -73,6 +86,7 @@ void amxi_look(const volatile void *addr, size_t len);
         AMXI_HOOK_(p);                                                                                                 \
         AMXI_QUIET();                                                                                                  \
         uint##bits##_t was = __atomic_fetch_##op(&p->v_, v, order);                                                    \
+        AMXI_SWAPPED_(p, true, order);                                                                                 \
         AMXI_LOUD();                                                                                                   \
         AMXI_KNOWN(was);                                                                                               \
         return was;                                                                                                    \
@@ -120,7 +134,7 @@ AMXI_NO_TSAN __attribute__((unused)) static uint32_t amxi_ld32_peek(const amxi_a
 {
     AMXI_LOOK_(p);
     AMXI_QUIET();
-    uint32_t v = __atomic_load_n(&p->v_, __ATOMIC_RELAXED);
+    uint32_t v = (uint32_t)AMXI_SEEN_(p, __atomic_load_n(&p->v_, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
     AMXI_LOUD();
     AMXI_KNOWN(v);
     return v;
@@ -130,6 +144,17 @@ AMXI_NO_TSAN __attribute__((unused)) static uint32_t amxi_ld32_peek(const amxi_a
 static inline void amxi_cb(void)
 {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* After a word has said that what it guards is about to change, before it does: whoever reads a change with acquire, then
+ * the word again, finds it so. Nothing on x86. ThreadSanitizer knows no fences, and no payload depends on this one. */
+static inline void amxi_entered(void)
+{
+#ifdef AMX_SCHED
+    amxi_fenced();
+#elif !AMXI_TSAN
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
 }
 
 #endif

@@ -31,7 +31,10 @@
 #define AMXI_NO_TSAN __attribute__((disable_sanitizer_instrumentation, noinline))
 #endif
 #endif
-#ifndef AMXI_NO_TSAN
+#ifdef AMXI_NO_TSAN
+#define AMXI_TSAN 1
+#else
+#define AMXI_TSAN 0
 #define AMXI_NO_TSAN
 #endif
 

@@ -185,8 +185,9 @@ enum claim { NOT_THEIRS, FREE_IT, TELL_IT };
 /* A block that was met: is it of the dead, and ours to free now? Kept states become nobody's, or are told later. */
 static enum claim claim_dead(struct amxi_block_body *b, struct dead *d, uint64_t bytes, uint64_t *w)
 {
-    *w = amxi_ld64_rlx(&b->w0); /* acquired by the death itself: the kernel told us */
-    for (;;) {                  /* ends: a dead owner's word only changes by those who take it from him */
+    /* What the dead did the kernel told us; sc, for a gift of the living: its giver's second look came before the burial */
+    *w = amxi_ld64_sc(&b->w0);
+    for (;;) { /* ends: a dead owner's word only changes by those who take it from him */
         uint32_t state = AMXI_W0_STATE(*w), owner = AMXI_W0_OWNER(*w);
         if (!owner && amxi_state_live(state)) {
             d->sum.published_blocks++;
@@ -245,7 +246,7 @@ static int purge_large(amx_t *h, uint32_t i, struct dead *d)
     if (first >= s->g.su || !amxi_bit(amxi_bitmap(s, i), first))
         return AMX_OK;
     struct amxi_block_body *b = amxi_block(s, unit);
-    uint64_t w = amxi_ld64_acq(&b->w0);
+    uint64_t w = amxi_ld64_sc(&b->w0); /* as in claim_dead */
     if (!is_dead(d, AMXI_W0_OWNER(w)) && (AMXI_W0_OWNER(w) || !amxi_state_live(AMXI_W0_STATE(w))))
         return AMX_OK;
     if (!amxi_extent_usable(s, unit, &bytes))

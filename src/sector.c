@@ -637,7 +637,9 @@ bool amxi_sec_steal(const struct amxi_seg *s, uint32_t index, uint32_t tag, uint
     x->word = AMXI_S_WORD(AMXI_K_HELD, tag, AMXI_S_EPOCH(seen) + 1);
     /* acquire: pairs with the release of the last holder's leave. Release: when a large block is taken apart, whoever
      * sees that its HEAD is gone (amxi_cut_valid) overwrites what its last user did to the payload in the cut */
-    return amxi_cas64_ar(&x->b->word, &seen, x->word);
+    bool in = amxi_cas64_ar(&x->b->word, &seen, x->word);
+    amxi_entered(); /* for who looks meanwhile: walk.c, check.c */
+    return in;
 }
 
 int amxi_sec_failed(struct amxi_sec *x)

@@ -85,7 +85,7 @@ static void tell(void); /* what was going on, before the process ends */
 #undef must
 #define must(cond) ((cond) ? (void)0 : (tell(), must_(false, #cond, __FILE__, __LINE__)))
 
-static void scene_set(void)
+static inline void scene_set(void)
 {
     amx_ref ref[12];
     size_t first = 0;

@@ -8,10 +8,13 @@
  * a preemption before any other access commutes with what follows until the next such one. Which words these are is
  * learnt while the schedules run; if new ones are met, all are run once more.
  *
- * What this cannot show: weak memory, where stores of one processor reach another in another order than they were made.
+ * With MEMORY=tso or MEMORY=c11 (memory.h) a load may also read what was there before: each such load is a choice, which
+ * costs as much as a preemption.
  */
 #ifndef AMX_TEST_EXPLORE_H
 #define AMX_TEST_EXPLORE_H
+
+#include "memory.h"
 
 #include "arena.h"
 #include "os.h"
@@ -23,6 +26,7 @@
 enum {
     SWITCHES = 8,
     HOME = 255,
+    OLDER = 64, /* and above: not a fiber, but the load at this step reads an older value */
     WIDE = 200000,
     CHOICES = 16384,
     STEPS_MAX = 200000,
@@ -30,7 +34,8 @@ enum {
     SEEN = 1 << 16
 };
 
-/* Before step `step` fiber `to` goes on (HOME: nobody is left); the one that would have may be dead. */
+/* Before step `step` fiber `to` goes on (HOME: nobody is left); the one that would have may be dead. Or its load reads the
+ * one before the last value (OLDER), the one before that (OLDER + 1), ... */
 struct change_over {
     uint32_t step;
     uint8_t to;
@@ -44,8 +49,9 @@ struct plan {
 /* A point where it could have gone otherwise. */
 struct choice {
     uint32_t step;
-    uint8_t others; /* bits of those who could go on */
+    uint8_t others; /* bits of those who could go on; of older values, if `reads` */
     bool ended;     /* the one that ran has, so that one of them must */
+    bool reads;     /* a load that could have read an older value */
     bool meets;     /* an access to a word that concerns others too: to go on with one of them makes a difference */
 };
 
@@ -59,7 +65,8 @@ static struct {
     unsigned now, left; /* who runs; bits of those who have not ended */
     uint32_t step;
     struct plan plan;
-    unsigned at; /* the next change-over of the plan */
+    struct plan *shown; /* for who tells of us when a check has ended the process; NULL: nobody */
+    unsigned at;        /* the next change-over of the plan */
     struct choice choice[CHOICES];
     unsigned choices;
     uint8_t looked[WORDS], changed[WORDS]; /* bits of fibers */
@@ -71,6 +78,11 @@ static struct {
     uint32_t most; /* steps of one operation, while the others stand still */
     uint32_t alone;
     uint64_t seen[SEEN];
+    /* of a litmus test: what each fiber does instead of an operation, and who judges; NULL: the meeting's */
+    void (*act)(int fiber);
+    void (*begin)(void);
+    void (*judge)(void);
+    uint64_t told[DEPTH]; /* what the fibers of a litmus test found */
     /* the beginning */
     uint8_t *image;
     struct amx handle[DEPTH];
@@ -80,12 +92,15 @@ static struct {
 static void tell(void)
 {
     fprintf(stderr, "schedule: %s,", scene.warm ? "warm" : "cold");
-    for (unsigned i = 0; i < x.fibers; i++)
+    for (unsigned i = 0; i < x.fibers && !x.act; i++)
         fprintf(stderr, " %s%s", names[scene.op[i]], i + 1 < x.fibers ? " |" : "");
     fprintf(stderr, "; %u first", x.plan.first);
     for (unsigned i = 0; i < x.plan.n; i++)
-        fprintf(stderr, ", at %u: %s%u goes on", x.plan.at[i].step, x.plan.at[i].dies ? "death, " : "",
-                x.plan.at[i].to);
+        if (x.plan.at[i].to >= OLDER && x.plan.at[i].to != HOME)
+            fprintf(stderr, ", at %u: reads %u older", x.plan.at[i].step, x.plan.at[i].to - OLDER + 1u);
+        else
+            fprintf(stderr, ", at %u: %s%u goes on", x.plan.at[i].step, x.plan.at[i].dies ? "death, " : "",
+                    x.plan.at[i].to);
     fputc('\n', stderr);
 }
 
@@ -127,6 +142,7 @@ static void die(unsigned fiber)
 {
     struct amxi_seg *s = scene.h[fiber]->seg;
     amxi_a64 *pid = &amxi_peer(s, s->peer)->pid;
+    mem_die(fiber);
     x.dead[fiber] = true;
     x.left &= ~(1u << fiber);
     amxi_os_unlock(s->lock_fd, AMXI_LOCK_TICKET + (int64_t)s->ticket);
@@ -138,7 +154,7 @@ static void offer(uint8_t others, bool ended, bool meets)
     if (x.at < x.plan.n)
         return; /* choices before the plan's end were offered when it was made */
     must(x.choices < CHOICES);
-    x.choice[x.choices++] = (struct choice){x.step, others, ended, meets};
+    x.choice[x.choices++] = (struct choice){x.step, others, ended, false, meets};
 }
 
 static void home(void)
@@ -177,10 +193,19 @@ static void access_to(const volatile void *addr, bool change)
     }
 }
 
+/* The word's number, if the model is asked. */
+static uint32_t modelled(const volatile void *addr)
+{
+    return mem.kind && x.on ? word_at(addr) : WORDS;
+}
+
 void amxi_hook(const volatile void *addr, size_t len)
 {
     (void)len;
     access_to(addr, true);
+    uint32_t w = modelled(addr);
+    if (w != WORDS)
+        mem_about(addr, w);
 }
 
 void amxi_look(const volatile void *addr, size_t len);
@@ -190,9 +215,58 @@ void amxi_look(const volatile void *addr, size_t len)
     access_to(addr, false);
 }
 
+uint64_t amxi_seen(const volatile void *addr, size_t len, uint64_t v, int order)
+{
+    uint16_t older[MEM_OLDER];
+    uint32_t w = modelled(addr);
+    if (w == WORDS)
+        return v;
+    unsigned n = mem_older(x.now, addr, len, w, v, order, older);
+    x.step++;
+    if (due()) {
+        unsigned k = x.plan.at[x.at++].to - (unsigned)OLDER;
+        must(k < n);
+        return mem_load(x.now, addr, len, w, order, older[k]);
+    }
+    if (n && x.at >= x.plan.n) {
+        must(x.choices < CHOICES);
+        x.choice[x.choices++] = (struct choice){x.step, (uint8_t)((1u << n) - 1), false, true, true};
+    }
+    if (mem.slot[w])
+        (void)mem_load(x.now, addr, len, w, order, mem.last[mem.slot[w]]);
+    return v;
+}
+
+void amxi_fenced(void)
+{
+    if (mem.kind && x.on)
+        mem_fence(x.now);
+}
+
+void amxi_made(const volatile void *addr, int order)
+{
+    uint32_t w = modelled(addr);
+    if (w != WORDS)
+        mem_store(x.now, addr, w, order, false);
+}
+
+void amxi_swapped(const volatile void *addr, bool won, int order)
+{
+    uint32_t w = modelled(addr);
+    if (w == WORDS)
+        return;
+    if (won)
+        mem_store(x.now, addr, w, order, true);
+    else
+        mem_read_last(x.now, w, order);
+}
+
 static void fiber_main(int fiber)
 {
-    act(scene.h[fiber], scene.op[fiber]);
+    if (x.act)
+        x.act(fiber);
+    else
+        act(scene.h[fiber], scene.op[fiber]);
     x.left &= ~(1u << fiber);
     x.step++;
     if (!x.left)
@@ -221,6 +295,8 @@ static void remember(void)
 
 static void restore(void)
 {
+    if (x.begin)
+        x.begin();
     struct amxi_seg *s = scene.h[0]->seg;
     memcpy(s->base, x.image, s->g.size);
     for (unsigned i = 0; i < DEPTH; i++) {
@@ -232,6 +308,7 @@ static void restore(void)
         x.dead[i] = false;
     }
     scene = x.scene;
+    memset(x.told, 0, sizeof x.told);
 }
 
 static uint64_t hash_of(uint64_t h, const void *p, size_t n)
@@ -257,6 +334,7 @@ static bool new_end(void)
     uint64_t h = hash_of(x.dead[0] + 2u * x.dead[1] + 4u * x.dead[2], s->base, s->g.size);
     for (unsigned i = 0; i < DEPTH; i++)
         h = hash_of(h, scene.h[i], sizeof *scene.h[i]);
+    h = hash_of(h, x.told, sizeof x.told);
     h = hash_of(h, &scene, sizeof scene) | 1;
     uint64_t *slot = &x.seen[h >> 48];
     if (*slot == h)
@@ -308,8 +386,11 @@ static void judge_death(void)
 static void run(const struct plan *p)
 {
     x.plan = *p;
+    if (x.shown)
+        *x.shown = *p;
     restore();
     scene.mortal = p->deaths != 0;
+    mem_begin();
     x.at = x.choices = 0;
     x.step = x.alone = 0;
     x.left = (1u << x.fibers) - 1;
@@ -329,7 +410,9 @@ static void run(const struct plan *p)
     if (!new_end())
         return;
     x.judged++;
-    if (p->deaths)
+    if (x.judge)
+        x.judge();
+    else if (p->deaths)
         judge_death();
     else
         scene_judge();
@@ -354,7 +437,12 @@ static void push(const struct plan *p, struct change_over c, unsigned cost)
 
 static void branch(const struct plan *p, const struct choice *c)
 {
-    bool may_die = p->deaths < x.deaths && !c->ended;
+    bool may_die = p->deaths < x.deaths && !c->ended && !c->reads;
+    for (uint8_t k = 0; c->reads && k < MEM_OLDER; k++)
+        if (c->others >> k & 1)
+            push(p, (struct change_over){c->step, (uint8_t)(OLDER + k), false}, 1);
+    if (c->reads)
+        return;
     for (uint8_t to = 0; to < x.fibers; to++) {
         if (!(c->others >> to & 1))
             continue;
@@ -406,7 +494,7 @@ static bool explore(uint64_t limit)
 }
 
 /* Preempted with a probability at each point where it makes a difference. */
-static void explore_at_random(struct rng *r, uint64_t runs)
+static inline void explore_at_random(struct rng *r, uint64_t runs)
 {
     remember();
     memset(x.looked, 0, sizeof x.looked);
@@ -417,6 +505,12 @@ static void explore_at_random(struct rng *r, uint64_t runs)
         run(&p);
         for (unsigned tries = 0; p.n < depth && x.choices && tries < 100; tries++) { /* there may be no choice left */
             const struct choice *c = &x.choice[rng_below(r, x.choices)];
+            if (c->reads) {
+                uint8_t k = (uint8_t)rng_below(r, (unsigned)__builtin_popcount(c->others));
+                p.at[p.n++] = (struct change_over){c->step, (uint8_t)(OLDER + k), false};
+                run(&p);
+                continue;
+            }
             bool dies = p.deaths < x.deaths && !c->ended && (!c->meets || rng_below(r, 8) == 0);
             uint8_t to = c->others ? (uint8_t)__builtin_ctz(c->others) : HOME;
             if (c->others & (c->others - 1) && rng_below(r, 2)) /* the other one of two */

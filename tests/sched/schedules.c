@@ -4,6 +4,8 @@
  * All schedules with up to BOUND (3) preemptions and deaths of each pair of operations and of chosen triples, at most LIMIT
  * of each, then a random choice; and RUNS random ones of each of 400 random triples. Ends with what it counted. A violation is
  * told with the schedule that shows it, and the rest goes on, unless there are more than VIOLATIONS (20).
+ * Environment: MEMORY=tso or c11: loads may read older values as well (memory.h). TUPLE="give | alloc | recover": this one
+ * alone.
  */
 #include "explore.h"
 
@@ -53,6 +55,7 @@ static unsigned jobs;
 static struct tally {
     unsigned next; /* job */
     unsigned at[WORKERS];
+    struct plan plan[WORKERS];
     uint64_t explored, judged, capped;
     uint32_t most[OPS];
 } * tally;
@@ -82,9 +85,28 @@ static void all_jobs(unsigned bound, uint64_t runs, uint64_t seed)
     }
 }
 
+static bool is_tuple(const struct job *j, const char *want)
+{
+    char text[128];
+    snprintf(text, sizeof text, "%s | %s%s%s", names[j->op[0]], names[j->op[1]], j->n > 2 ? " | " : "",
+             j->n > 2 ? names[j->op[2]] : "");
+    return strcmp(text, want) == 0;
+}
+
+static void only(const char *want)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; want && i < jobs; i++)
+        if (is_tuple(&job[i], want))
+            job[n++] = job[i];
+    must(!want || n);
+    jobs = want ? n : jobs;
+}
+
 static void work(unsigned worker, uint64_t limit, uint64_t runs, uint64_t seed)
 {
     explore_open();
+    x.shown = &tally->plan[worker];
     for (;;) {
         unsigned i = __atomic_fetch_add(&tally->next, 1, __ATOMIC_RELAXED);
         if (i >= jobs)
@@ -135,8 +157,10 @@ int main(int argc, char **argv)
     unsigned most = argc > 5 ? (unsigned)atoi(argv[5]) : 20;
     pid_t pid[WORKERS];
     long n = sysconf(_SC_NPROCESSORS_ONLN);
+    mem_choose(getenv("MEMORY"));
     workers = n < 1 ? 1 : n > WORKERS ? WORKERS : (unsigned)n;
     all_jobs(bound, runs, seed);
+    only(getenv("TUPLE"));
     tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     must(tally != MAP_FAILED);
     for (; alive < workers; alive++)
@@ -156,6 +180,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "violation (%s %d) in %s%s%s%s%s\n", WIFSIGNALED(status) ? "signal" : "exit",
                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), j ? names[j->op[0]] : "?", j ? " | " : "",
                 j ? names[j->op[1]] : "", j && j->n > 2 ? " | " : "", j && j->n > 2 ? names[j->op[2]] : "");
+        if (j) {
+            x.plan = tally->plan[w];
+            x.fibers = j->n;
+            scene.warm = j->warm;
+            memcpy(scene.op, j->op, sizeof scene.op);
+            tell();
+        }
         if (violations > most) {
             for (unsigned k = 0; k < workers; k++)
                 kill(pid[k], SIGKILL);

@@ -1,16 +1,25 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Every pair of operations under the scheduler, a few schedules of each. BUILD: where it is built.
+# Every pair of operations under the scheduler, a few schedules of each, with each model of memory; and the litmus tests.
+# BUILD: where it is built.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
 program=$build/gcc-sched/tests/sched/schedules
-make --no-print-directory BUILD="$build" CC=gcc SAN= HOOK= SCHED=1 "$program" >/dev/null || exit 1
-out=$("$program" 2 60 5 2>&1)
-rc=$?
-sed -n 's/^explored /# /p' <<<"$out"
-if [ $rc = 0 ] && grep -Eq 'explored=[1-9][0-9]{4,} violations=0' <<<"$out"; then
-    echo "ok schedules of every pair"
-else
-    printf '%s\nnot ok schedules of every pair\n' "$out"
-fi
+litmus=$build/gcc-sched/tests/sched/litmus
+make --no-print-directory BUILD="$build" CC=gcc SAN= HOOK= SCHED=1 "$program" "$litmus" >/dev/null || exit 1
+for limits in "60 5" "12 1 tso" "40 2 c11"; do
+    read -r limit runs memory <<<"$limits"
+    name="schedules of every pair${memory:+, memory as $memory}"
+    out=$(MEMORY=$memory "$program" 2 "$limit" "$runs" 2>&1)
+    rc=$?
+    sed -n 's/^explored /# /p' <<<"$out"
+    if [ $rc = 0 ] && grep -Eq 'explored=[1-9][0-9]{4,} violations=0' <<<"$out"; then
+        echo "ok $name"
+    else
+        printf '%s\nnot ok %s\n' "$out" "$name"
+    fi
+done
+for memory in tso c11; do
+    MEMORY=$memory "$litmus" 2>&1 | sed -E "s/^((not )?ok .*)/\1, memory as $memory/"
+done
