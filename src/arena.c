@@ -44,7 +44,8 @@ static void add_flow(const amx_t *h, enum amxi_flow f, uint64_t n)
     amxi_st64_rlx(p, amxi_ld64_rlx(p) + n); /* single writer */
 }
 
-void amxi_taken(const amx_t *h, uint64_t units)
+/* From the matrix; then the most that it had is looked at. */
+static void taken(const amx_t *h, uint64_t units)
 {
     amxi_a64 *flow = amxi_handle(h->seg, h->tag - 1)->flow;
     add_flow(h, AMXI_F_TAKEN, units * AMXI_UNIT);
@@ -53,14 +54,18 @@ void amxi_taken(const amx_t *h, uint64_t units)
         amxi_st64_rlx(&flow[AMXI_F_HIGH], has);
 }
 
-void amxi_returned(const amx_t *h, uint64_t units)
-{
-    add_flow(h, AMXI_F_RETURNED, units * AMXI_UNIT);
-}
-
 static uint32_t units_at(const amx_t *h, uint32_t k)
 {
     return AMXI_W1_SIZE(amxi_ld64_rlx(&amxi_block(h->seg, k)->w1));
+}
+
+/* To it, or into a queue: blocks that are CACHED by us. */
+static void returned(const amx_t *h, const uint32_t *units, uint32_t n)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += units_at(h, units[i]);
+    add_flow(h, AMXI_F_RETURNED, sum * AMXI_UNIT);
 }
 
 /* --- Visiting a sector --- */
@@ -104,7 +109,7 @@ static int take_from(const amx_t *h, uint32_t s, const struct amxi_want *q, uint
         units += units_at(h, out[i]);
     }
     if (units)
-        amxi_taken(h, units);
+        taken(h, units);
     return AMX_OK;
 }
 
@@ -361,7 +366,7 @@ AMXI_SLOW int amxi_alloc_uncached(amx_t *h, uint64_t n, uint32_t align, amx_ref 
     if (e)
         return e;
     amxi_count(h, AMXI_C_LARGE, 1);
-    amxi_taken(h, u);
+    taken(h, u);
     *out = AMXI_REF(unit + h->first_pu, w0);
     amxi_block_allocated(h, (uint32_t)unit);
     return AMX_OK;
@@ -374,11 +379,10 @@ void amxi_queue(amx_t *h, const uint32_t *units, uint32_t n)
 {
     uint32_t s = units[0] >> h->seg->g.su_log2, mask = h->su_mask;
     struct amxi_block_body *last = NULL;
-    uint64_t returned = 0;
+    returned(h, units, n);
     for (uint32_t i = 0; i < n; i++) {
         struct amxi_block_body *b = amxi_block(h->seg, units[i]);
         uint64_t w = amxi_ld64_rlx(&b->w0);
-        returned += units_at(h, units[i]);
         /* 1 ours until pushed: a death before 3 leaves it ACKED by the dead on no queue, which recovery frees */
         amxi_st64_rlx(&b->w0, AMXI_W0(AMX_STATE_ACKED, h->tag, AMXI_W0_GEN(w)));
         if (i + 1 < n) /* 2 */
@@ -396,7 +400,6 @@ void amxi_queue(amx_t *h, const uint32_t *units, uint32_t n)
     } while (!amxi_cas64_rel(acked, &a, AMXI_Q_WORD((units[0] & mask) + 1, count, AMXI_Q_ROUND(a))));
     amxi_st8_rlx(amxi_backlog(h->seg, s), 1);
     amxi_count(h, AMXI_C_PUSH, 1);
-    amxi_returned(h, returned);
 }
 
 AMXI_SLOW void amxi_wake(const amx_t *h)
@@ -429,12 +432,9 @@ bool amxi_give_back(amx_t *h, uint32_t *units, uint32_t n)
             all = false;
         } else {
             int e = AMX_OK;
-            uint64_t returned = 0;
-            for (uint32_t i = 0; i < m && !e; i++) {
-                returned += units_at(h, units[i]);
+            returned(h, units, m);
+            for (uint32_t i = 0; i < m && !e; i++)
                 e = amxi_sec_free(&x, units[i] & h->su_mask);
-            }
-            amxi_returned(h, returned);
             if (e) /* what is left of the group stays ours until this handle closes */
                 (void)amxi_sec_failed(&x);
             else
@@ -504,7 +504,7 @@ AMXI_SLOW static int freed(amx_t *h, uint32_t k)
     }
     uint64_t bytes;
     if (amxi_extent_usable(h->seg, k, &bytes) == AMX_OK)
-        amxi_returned(h, bytes / AMXI_UNIT + 1);
+        add_flow(h, AMXI_F_RETURNED, bytes + AMXI_UNIT);
     int e = amxi_extent_free(h->seg, h->tag, k);
     amxi_wake(h);
     return e;

@@ -74,8 +74,6 @@ struct amxi_want {  /* a request to the sectors */
     bool exact;     /* look at more than the first of a list */
 };
 void amxi_count(const amx_t *h, enum amxi_counter c, uint64_t n);
-void amxi_taken(const amx_t *h, uint64_t units); /* from the matrix; then the most that it had is looked at */
-void amxi_returned(const amx_t *h, uint64_t units);
 int amxi_alloc_uncached(amx_t *h, uint64_t n, uint32_t align, amx_ref *out); /* n bytes, any size */
 /* A free in two halves: a live block becomes CACHED by us, *u is its size in units, 0 a large block; no ref: there is
  * no generation to compare. Then into the cache or back to its sector. */
