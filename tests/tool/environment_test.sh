@@ -65,8 +65,10 @@ verdict "too few descriptors are an answer" $? "exit $rc" "$(cat "$T/err")"
 verdict "and leave nothing" $? "$(ls "$AMX_DIR")"
 expect "a segment" 0 "$AMX" create wide --size 48M
 narrow() { (ulimit -v 40000 && "$@"); }
-expect "too little address space is an answer" 1 narrow "$AMX" stat wide
-says "and says so" 'memory' "$T/err"
+if narrow "$AMX" --version >/dev/null 2>&1; then # a sanitizer needs more for itself
+    expect "too little address space is an answer" 1 narrow "$AMX" stat wide
+    says "and says so" 'memory' "$T/err"
+fi
 expect "rm" 0 "$AMX" rm wide
 
 # --- a clock of its own, and a debugger ---
