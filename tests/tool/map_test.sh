@@ -11,23 +11,28 @@ verdict "the storm is built" $? "$(tail "$T/make")"
 "$storm" 600 6 1 >"$T/storm.out" 2>&1 &
 parent=$!
 wards+=("$parent")
-began=$SECONDS
-until live=$("$AMX" ls --json | jq -re '.segments[] | select(.peers == 7) | .name') &&
-    [ "$("$AMX" stat "$live" --json | jq '.live_bytes * 100 / .data_bytes | floor')" -ge 40 ] &&
-    [ "$("$AMX" map "$live" --json | jq '[.legend[] | select(.what == "owned")] | length')" -ge 3 ]; do
+# All of it stands still, at a moment at which there is something to be seen.
+freeze() {
+    kill -STOP "$parent"
+    until grep -q '^State:.*T' "/proc/$parent/status"; do :; done
+    read -ra all <"/proc/$parent/task/$parent/children" # nobody starts another now
+    kill -STOP "${all[@]}"
+    for p in "${all[@]}"; do
+        until grep -q '^State:.*[TtZ]' "/proc/$p/status" 2>/dev/null || [ ! -e "/proc/$p" ]; do :; done
+    done
+}
+began=$SECONDS all=()
+until live=$("$AMX" ls --json | jq -re '.segments[0].name') && freeze && "$AMX" map "$live" --json |
+    jq -e '([.legend[] | select(.what == "owned")] | length > 1)
+        and ([.legend[].what] | contains(["cached", "kept", "published"]))
+        and ([.legend[] | select(.what == "free") | .bytes] | add) < .data_bytes * 3 / 4' >/dev/null; do
+    kill -CONT "${all[@]}" "$parent" 2>/dev/null
     if [ $((SECONDS - began)) -gt 60 ] || ! kill -0 "$parent"; then
         verdict "the segment fills" 1 "$(cat "$T/storm.out")"
         exit 1
     fi
 done
-kill -STOP "$parent"
-until grep -q '^State:.*T' "/proc/$parent/status"; do :; done
-read -ra all <"/proc/$parent/task/$parent/children" # nobody starts another now
 wards+=("${all[@]}")
-kill -STOP "${all[@]}"
-for p in "${all[@]}"; do
-    until grep -q '^State:.*[TtZ]' "/proc/$p/status" 2>/dev/null || [ ! -e "/proc/$p" ]; do :; done
-done
 
 expect "stat" 0 "$AMX" stat "$live" --json
 cp "$T/out" "$T/stat.json"
