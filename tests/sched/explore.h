@@ -363,11 +363,7 @@ static void judge_death(void)
         eye++;
     amx_t *h = scene.h[eye];
     must_ok(amx_recover(h, 0, NULL, NULL, NULL));
-    for (unsigned i = 0; i < DEPTH; i++)
-        if (!x.dead[i])
-            must_ok(amx_trim(scene.h[i]));
-    must_ok(amx_heal(h));
-    check_clean(h);
+    /* first of all: what was freed must not live again, and a trim would end it */
     for (int i = 0; i < ITEMS + scene.made; i++) {
         struct thing *t = i < ITEMS ? &scene.item[i] : &scene.fresh[i - ITEMS];
         void *p;
@@ -377,6 +373,11 @@ static void judge_death(void)
             must(t->ends == 0 && stamp_check_(p, 0, n, t->key) == SIZE_MAX);
         }
     }
+    for (unsigned i = 0; i < DEPTH; i++)
+        if (!x.dead[i])
+            must_ok(amx_trim(scene.h[i]));
+    must_ok(amx_heal(h));
+    check_clean(h);
     must_ok(amx_walk(h, free_it, &r));
     for (size_t i = 0; i < r.n; i++)
         must_ok(amx_free(h, r.ref[i]));

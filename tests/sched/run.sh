@@ -24,8 +24,10 @@ for patch in tests/sched/mutants/*.patch tests/torture/mutants/*.patch; do
     (cd "$copy" && patch -s -p1 <"$patch") || exit 1
     make -s -C "$copy" -j"$(nproc)" BUILD=build CC=gcc SAN= HOOK= SCHED=1 build/gcc-sched/tests/sched/schedules >/dev/null ||
         exit 1
-    for bound in 1 2 3; do # few preemptions first: they are found sooner
-        out=$("$copy/build/gcc-sched/tests/sched/schedules" $bound 3000 100 1 0 2>&1) || break
+    tuple=$(sed -n 's/^Tuple: //p' "$patch") # the operations that meet it, where the first schedules of all do not
+    for bound in 1 2 3; do                   # few preemptions first: they are found sooner
+        out=$(env ${tuple:+"TUPLE=$tuple"} "$copy/build/gcc-sched/tests/sched/schedules" $bound $((${#tuple} ? 100000 : 3000)) 100 1 0 2>&1) ||
+            break
     done
     if grep -q '^violation' <<<"$out"; then
         caught=$((caught + 1))
