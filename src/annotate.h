@@ -65,42 +65,47 @@ static inline void amxi_note_gone(const void *pool, size_t n)
 #endif
 }
 
+/* The header behind a payload, if there is one. */
+static inline void amxi_red_behind_(uint8_t *p, size_t n, const uint8_t *end)
+{
+    if (p + n >= end)
+        return;
+    amxi_poison_(p + n, AMXI_RED);
+#ifdef AMXI_POOLS
+    (void)VALGRIND_MAKE_MEM_NOACCESS(p + n, AMXI_RED);
+#endif
+}
+
 /* The payload of a block, n bytes: allocated by this process, freed by it, or looked up. end: of the segment. */
 static inline void amxi_note_alloc(const void *pool, uint8_t *p, size_t n, const uint8_t *end)
 {
     amxi_unpoison_(p, n);
     amxi_poison_(p - AMXI_RED, AMXI_RED);
-    if (p + n < end)
-        amxi_poison_(p + n, AMXI_RED);
 #ifdef AMXI_POOLS
     AMXI_QUIET();
     VALGRIND_MEMPOOL_FREE(pool, p); /* if another process freed what we had here */
     AMXI_LOUD();
     VALGRIND_MEMPOOL_ALLOC(pool, p, n);
     (void)VALGRIND_MAKE_MEM_NOACCESS(p - AMXI_RED, AMXI_RED);
-    if (p + n < end)
-        (void)VALGRIND_MAKE_MEM_NOACCESS(p + n, AMXI_RED);
 #else
     (void)pool;
 #endif
+    amxi_red_behind_(p, n, end);
 }
 
 /* It is where it was, and has n bytes now. */
 static inline void amxi_note_resize(const void *pool, uint8_t *p, size_t n, const uint8_t *end)
 {
     amxi_unpoison_(p, n);
-    if (p + n < end)
-        amxi_poison_(p + n, AMXI_RED);
 #ifdef AMXI_POOLS
     AMXI_QUIET();
     VALGRIND_MEMPOOL_CHANGE(pool, p, p, n);
     AMXI_LOUD();
     (void)VALGRIND_MAKE_MEM_DEFINED(p, n); /* what is new of it too: no more is known of its old part */
-    if (p + n < end)
-        (void)VALGRIND_MAKE_MEM_NOACCESS(p + n, AMXI_RED);
 #else
     (void)pool;
 #endif
+    amxi_red_behind_(p, n, end);
 }
 
 static inline void amxi_note_free(const void *pool, uint8_t *p, size_t n)

@@ -17,57 +17,42 @@ static inline uint8_t *amxi_payload_at(const amx_t *h, uint32_t k, uint64_t *byt
         *bytes = 0; /* a smashed header */
     return h->data + (uint64_t)k * AMXI_UNIT + AMXI_UNIT;
 }
+
+/* In `call`: pool, p and n are the segment and the payload of the block at k, end is that of the data. */
+#define AMXI_TELL(h, k, call)                                                                                          \
+    uint64_t n;                                                                                                        \
+    const uint8_t *pool = (h)->seg->base, *end = (h)->data + (uint64_t)(h)->read_units * AMXI_UNIT;                    \
+    uint8_t *p = amxi_payload_at((h), (k), &n);                                                                        \
+    (void)pool;                                                                                                        \
+    (void)end;                                                                                                         \
+    call
+#else
+#define AMXI_TELL(h, k, call)                                                                                          \
+    (void)(h);                                                                                                         \
+    (void)(k)
 #endif
 
 static inline void amxi_block_allocated(const amx_t *h, uint32_t k)
 {
-#ifdef AMX_CHECKED
-    uint64_t bytes;
-    uint8_t *p = amxi_payload_at(h, k, &bytes);
-    amxi_note_alloc(h->seg->base, p, bytes, h->data + (uint64_t)h->read_units * AMXI_UNIT);
-#else
-    (void)h;
-    (void)k;
-#endif
+    AMXI_TELL(h, k, amxi_note_alloc(pool, p, n, end));
 }
 
 static inline void amxi_block_resized(const amx_t *h, uint32_t k)
 {
-#ifdef AMX_CHECKED
-    uint64_t bytes;
-    uint8_t *p = amxi_payload_at(h, k, &bytes);
-    amxi_note_resize(h->seg->base, p, bytes, h->data + (uint64_t)h->read_units * AMXI_UNIT);
-#else
-    (void)h;
-    (void)k;
-#endif
+    AMXI_TELL(h, k, amxi_note_resize(pool, p, n, end));
 }
 
 /* It is CACHED by us: nobody else's yet. */
 static inline void amxi_block_freed(const amx_t *h, uint32_t k)
 {
-#ifdef AMX_CHECKED
-    uint64_t bytes;
-    uint8_t *p = amxi_payload_at(h, k, &bytes);
-    amxi_note_free(h->seg->base, p, bytes);
-#else
-    (void)h;
-    (void)k;
-#endif
+    AMXI_TELL(h, k, amxi_note_free(pool, p, n));
 }
 
 /* Its payload is about to be read or written by us; w: its w0. */
 static inline void amxi_block_used(const amx_t *h, uint32_t k, uint64_t w)
 {
-#ifdef AMX_CHECKED
-    uint64_t bytes;
-    uint8_t *p = amxi_payload_at(h, k, &bytes);
-    amxi_note_use(p, bytes, AMXI_W0_OWNER(w) == h->tag);
-#else
-    (void)h;
-    (void)k;
     (void)w;
-#endif
+    AMXI_TELL(h, k, amxi_note_use(p, n, AMXI_W0_OWNER(w) == h->tag));
 }
 
 #endif

@@ -296,10 +296,9 @@ int amxi_seg_map(struct amxi_seg *s, const void *hint, char *why, size_t why_len
 {
     void *p;
     int r = amxi_os_map(s->fd, s->g.size, s->g.max_size, !s->readonly, hint, &p);
-    if (!r)
-        AMXI_NOTE(amxi_note_pool(p));
     if (r)
         return amxi_fail(r, "map", s->path ? s->path : "the descriptor", why, why_len);
+    AMXI_NOTE(amxi_note_pool(p));
     s->base = p;
     s->map_len = s->g.max_size;
     return AMX_OK;

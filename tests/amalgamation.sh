@@ -4,23 +4,13 @@
 # does, and C and C++ programs use it.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+. tests/try.bash
 build=$(realpath "${BUILD:-build}")
 source=$PWD
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 warn='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
 
-# try NAME COMMAND...
-try() {
-    local name=$1
-    shift
-    if "$@" >"$tmp/log" 2>&1; then
-        echo "ok $name"
-    else
-        echo "not ok $name"
-        cat "$tmp/log"
-    fi
-}
 try "make amalgamation" make --no-print-directory amalgamation BUILD="$tmp" CC=cc SAN= HOOK=
 cd "$tmp/amalgamation" || exit 1
 

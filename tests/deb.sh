@@ -4,6 +4,7 @@
 # and by CMake, shared and static, the tool, the pages, an example.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+. tests/try.bash
 if ! command -v dpkg-buildpackage >/dev/null; then
     echo "ok packages # skip: this is not Debian"
     exit 0
@@ -11,18 +12,6 @@ fi
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-# try NAME COMMAND...
-try() {
-    local name=$1
-    shift
-    if "$@" >"$tmp/log" 2>&1; then
-        echo "ok $name"
-    else
-        echo "not ok $name"
-        cat "$tmp/log"
-        return 1
-    fi
-}
 export DEB_BUILD_OPTIONS=noautodbgsym
 try "make deb" make --no-print-directory deb BUILD="$tmp" CC=cc SAN= HOOK= || exit 1
 cd "$tmp/deb" || exit 1

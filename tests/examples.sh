@@ -4,6 +4,7 @@
 # have nothing to say about them, and neither has the validator about the segments that they leave.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+. tests/try.bash
 build=$(realpath "${BUILD:-build}")
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -12,17 +13,6 @@ export C_INCLUDE_PATH=$PWD/include LIBRARY_PATH=$build LD_LIBRARY_PATH=$build PA
 export AMX_DIR=${AMX_DIR:-$tmp}
 cd "$tmp" || exit 1
 
-# try NAME COMMAND...
-try() {
-    local name=$1
-    shift
-    if "$@" >"$tmp/log" 2>&1; then
-        echo "ok $name"
-    else
-        echo "not ok $name"
-        cat "$tmp/log"
-    fi
-}
 builds() { # FILE: without a warning, and as its comment says
     local command compiler
     for compiler in gcc clang; do

@@ -4,23 +4,12 @@
 # pkg-config and by CMake. install_test.sh TREE: the same with what others have installed in TREE, below /usr.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+. tests/try.bash
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 libdir=/usr/lib/x86_64-linux-gnu
 to=${1:-$root/to}
 lib=$to$libdir
-
-# try NAME COMMAND...
-try() {
-    local name=$1
-    shift
-    if "$@" >"$root/log" 2>&1; then
-        echo "ok $name"
-    else
-        echo "not ok $name"
-        cat "$root/log"
-    fi
-}
 
 [ $# != 0 ] ||
     try "make install" make --no-print-directory install BUILD="${BUILD:-build}" DESTDIR="$to" PREFIX=/usr LIBDIR=$libdir
