@@ -4,6 +4,7 @@
 #include "block.h"
 #include "checked.h"
 #include "os.h"
+#include "word.h"
 
 #include <string.h>
 
@@ -153,23 +154,6 @@ int amx_write(amx_t *h, amx_ref ref, const void *src, size_t size)
 
 /* --- Lifecycle --- */
 
-static bool cas_by(enum amx_order order, amxi_a64 *p, uint64_t *old, uint64_t v)
-{
-    switch (order) {
-    case AMX_RELAXED:
-        return amxi_cas64_rlx(p, old, v);
-    case AMX_ACQUIRE:
-        return amxi_cas64_acq(p, old, v);
-    case AMX_RELEASE:
-        return amxi_cas64_rel(p, old, v);
-    case AMX_ACQ_REL:
-        return amxi_cas64_ar(p, old, v);
-    case AMX_SEQ_CST:
-        return amxi_cas64_sc(p, old, v);
-    }
-    return false; /* the caller has checked */
-}
-
 int amx_get_state(const amx_t *h, amx_ref ref, enum amx_order order, uint32_t *out)
 {
     struct amxi_at at;
@@ -195,36 +179,9 @@ static void hand(const amx_t *h, amx_ref ref)
     amxi_cb();
 }
 
-/* Replaces state, owner or generation of a live block: f makes the new word out of the one found, or refuses. */
-struct change {
-    uint32_t expected; /* state; UINT32_MAX: any */
-    uint32_t state;    /* UINT32_MAX: keep */
-    uint32_t owner;    /* UINT32_MAX: keep */
-    bool of_nobody;    /* the block must be nobody's */
-    bool of_somebody;  /* must be somebody's */
-    bool next_gen;
-    enum amx_order order;
-    uint32_t was; /* out: the owner that was replaced */
-};
-
-static int change(struct amxi_at *at, amx_ref ref, struct change *c)
+static int change(struct amxi_at *at, amx_ref ref, struct amxi_change *c)
 {
-    for (;;) { /* ends when the word stands still: each loss is another's change of this very block */
-        uint32_t state = AMXI_W0_STATE(at->w), owner = AMXI_W0_OWNER(at->w);
-        if ((uint32_t)AMXI_W0_GEN(at->w) != AMXI_REF_GEN(ref) || !amxi_state_live(state))
-            return AMX_E_STALE;
-        if (c->expected != UINT32_MAX && state != c->expected)
-            return AMX_E_STATE;
-        if ((c->of_nobody && owner) || (c->of_somebody && !owner))
-            return AMX_E_OWNER;
-        uint64_t to = AMXI_W0(c->state == UINT32_MAX ? state : c->state, c->owner == UINT32_MAX ? owner : c->owner,
-                              AMXI_W0_GEN(at->w) + c->next_gen);
-        if (cas_by(c->order, &at->b->w0, &at->w, to)) {
-            c->was = owner;
-            at->w = to;
-            return AMX_OK;
-        }
-    }
+    return amxi_word_change(&at->b->w0, &at->w, AMXI_REF_GEN(ref), c);
 }
 
 int amx_set_state(amx_t *h, amx_ref ref, uint32_t state)
@@ -235,7 +192,7 @@ int amx_set_state(amx_t *h, amx_ref ref, uint32_t state)
     if (state < AMX_STATE_USER_MIN)
         return AMX_E_RESERVED;
     int e = amxi_find(h, ref, h->units, &at);
-    struct change c = {UINT32_MAX, state, UINT32_MAX, false, false, false, AMX_ACQ_REL, 0};
+    struct amxi_change c = {AMXI_CHANGE_ANY, state, AMXI_CHANGE_ANY, false, false, false, AMX_ACQ_REL, 0};
     return e ? e : change(&at, ref, &c);
 }
 
@@ -247,7 +204,7 @@ int amx_transition(amx_t *h, amx_ref ref, uint32_t expected, uint32_t next, enum
     if (expected < AMX_STATE_USER_MIN || next < AMX_STATE_USER_MIN)
         return AMX_E_RESERVED;
     int e = amxi_find(h, ref, h->units, &at);
-    struct change c = {expected, next, UINT32_MAX, false, false, false, order, 0};
+    struct amxi_change c = {expected, next, AMXI_CHANGE_ANY, false, false, false, order, 0};
     if (!e)
         e = change(&at, ref, &c);
     if (observed && (!e || e == AMX_E_STATE))
@@ -261,7 +218,7 @@ int amx_publish(amx_t *h, amx_ref ref)
 {
     struct amxi_at at;
     int e = h ? amxi_find(h, ref, h->units, &at) : AMX_E_INVAL;
-    struct change c = {UINT32_MAX, UINT32_MAX, 0, false, true, false, AMX_ACQ_REL, 0};
+    struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, 0, false, true, false, AMX_ACQ_REL, 0};
     if (e)
         return e;
     hand(h, ref);
@@ -275,43 +232,24 @@ int amx_adopt(amx_t *h, amx_ref ref)
     if (e)
         return e;
     amxi_touch(h->seg, h->tag, at.k >> h->seg->g.su_log2); /* before it is ours: recovery looks only where we were */
-    struct change c = {UINT32_MAX, UINT32_MAX, h->tag, true, false, false, AMX_ACQ_REL, 0};
+    struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, h->tag, true, false, false, AMX_ACQ_REL, 0};
     return change(&at, ref, &c);
 }
 
-static bool same_life(uint64_t word, amx_id id, bool closed_too)
-{
-    uint32_t st = AMXI_H_STATUS(word);
-    return AMXI_H_EPOCH(word) == AMXI_ID_EPOCH(id) && (st == AMXI_H_OPEN || (closed_too && st == AMXI_H_CLOSED));
-}
-
-/* All sc: the giver announces whom it gives to, then looks whether he lives; recovery buries him, then looks whether
- * somebody is giving to him. One of the two sees the other. */
 static int give(amx_t *h, struct amxi_at *at, amx_ref ref, amx_id to)
 {
     struct amxi_seg *s = h->seg;
     uint32_t sector = at->k >> s->g.su_log2, tag = AMXI_ID_TAG(to);
-    const amxi_a64 *word = &amxi_handle(s, tag - 1)->word;
     amxi_touch(s, h->tag, sector); /* if we die in the middle, recovery comes here and finds the receiver's too */
-    if (!same_life(amxi_ld64_sc(word), to, false))
+    if (!amxi_word_alive(h, to, false))
         return AMX_E_PEER_DEAD;
     amxi_or64_sc(amxi_touched(s, tag - 1) + sector / 64, UINT64_C(1) << (sector & 63));
-    struct change c = {UINT32_MAX, UINT32_MAX, tag, false, false, true, AMX_SEQ_CST, 0};
+    struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, tag, false, false, true, AMX_SEQ_CST, 0};
     hand(h, AMXI_REF(at->k + h->first_pu, at->w + AMXI_GEN_ONE)); /* as change will make it */
     int e = change(at, ref, &c);
-    if (e || same_life(amxi_ld64_sc(word), to, true))
+    if (e || amxi_word_alive(h, to, true))
         return e;
-    /* He died meanwhile: back, under one more generation; to us, as its former owner may be gone too. Lost: it fell with
-     * him, or somebody freed it */
-    uint32_t from = c.was ? h->tag : 0;
-    uint64_t gen = AMXI_W0_GEN(at->w);
-    while (AMXI_W0_GEN(at->w) == gen && AMXI_W0_OWNER(at->w) == tag && amxi_state_live(AMXI_W0_STATE(at->w)))
-        if (amxi_cas64_sc(&at->b->w0, &at->w, AMXI_W0(AMXI_W0_STATE(at->w), from, gen + 1))) {
-            at->w = AMXI_W0(AMXI_W0_STATE(at->w), from, gen + 1);
-            return AMX_E_PEER_DEAD;
-        }
-    at->w = AMXI_W0(0, 0, gen);
-    return AMX_OK;
+    return amxi_word_take_back(h, &at->b->w0, &at->w, to, c.was);
 }
 
 int amx_give(amx_t *h, amx_ref ref, amx_id to, amx_ref *out)

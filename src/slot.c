@@ -376,14 +376,14 @@ static int change(struct amx_pool *p, amx_slot slot, struct amxi_change *c, stru
 int amx_pool_publish(struct amx_pool *pool, amx_slot slot)
 {
     struct at at;
-    struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, 0, false, true, false, 0};
+    struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, 0, false, true, false, AMX_SEQ_CST, 0};
     return change(pool, slot, &c, &at);
 }
 
 int amx_pool_adopt(struct amx_pool *pool, amx_slot slot, amx_id owner)
 {
     struct at at;
-    struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, 0, true, false, false, 0};
+    struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, 0, true, false, false, AMX_SEQ_CST, 0};
     int e = find(pool, slot, AMXI_POOL_WRITE, &at);
     if (e || (e = owner_of(pool, owner, &c.owner)) || (e = touch(pool, at.x)))
         return e;
@@ -399,7 +399,7 @@ int amx_pool_give(struct amx_pool *pool, amx_slot slot, amx_id to, amx_slot *out
     if (pool->h) {
         e = amxi_word_give(pool->h, at.x->object, at.word, &at.w, AMXI_SLOT_GEN(slot), to);
     } else {
-        struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, (uint32_t)to, false, false, true, 0};
+        struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, (uint32_t)to, false, false, true, AMX_SEQ_CST, 0};
         e = to && to <= AMX_POOL_OWNER_MAX ? amxi_word_change(at.word, &at.w, AMXI_SLOT_GEN(slot), &c) : AMX_E_INVAL;
     }
     if (!e || e == AMX_E_PEER_DEAD)
@@ -429,7 +429,7 @@ int amx_pool_get_state(const struct amx_pool *pool, amx_slot slot, uint32_t *out
 int amx_pool_set_state(struct amx_pool *pool, amx_slot slot, uint32_t state)
 {
     struct at at;
-    struct amxi_change c = {AMXI_CHANGE_ANY, state, AMXI_CHANGE_ANY, false, false, false, 0};
+    struct amxi_change c = {AMXI_CHANGE_ANY, state, AMXI_CHANGE_ANY, false, false, false, AMX_SEQ_CST, 0};
     if (state > AMX_STATE_MAX)
         return AMX_E_INVAL;
     return state < AMX_STATE_USER_MIN ? AMX_E_RESERVED : change(pool, slot, &c, &at);
@@ -438,7 +438,7 @@ int amx_pool_set_state(struct amx_pool *pool, amx_slot slot, uint32_t state)
 int amx_pool_transition(struct amx_pool *pool, amx_slot slot, uint32_t expected, uint32_t next, uint32_t *observed)
 {
     struct at at;
-    struct amxi_change c = {expected, next, AMXI_CHANGE_ANY, false, false, false, 0};
+    struct amxi_change c = {expected, next, AMXI_CHANGE_ANY, false, false, false, AMX_SEQ_CST, 0};
     if (expected > AMX_STATE_MAX || next > AMX_STATE_MAX)
         return AMX_E_INVAL;
     if (expected < AMX_STATE_USER_MIN || next < AMX_STATE_USER_MIN)

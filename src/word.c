@@ -3,6 +3,23 @@
 #include "amx_object.h"
 #include "arena.h"
 
+static bool cas_by(enum amx_order order, amxi_a64 *p, uint64_t *old, uint64_t v)
+{
+    switch (order) {
+    case AMX_RELAXED:
+        return amxi_cas64_rlx(p, old, v);
+    case AMX_ACQUIRE:
+        return amxi_cas64_acq(p, old, v);
+    case AMX_RELEASE:
+        return amxi_cas64_rel(p, old, v);
+    case AMX_ACQ_REL:
+        return amxi_cas64_ar(p, old, v);
+    case AMX_SEQ_CST:
+        return amxi_cas64_sc(p, old, v);
+    }
+    return false; /* the caller has checked */
+}
+
 int amxi_word_change(amxi_a64 *word, uint64_t *w, uint32_t gen, struct amxi_change *c)
 {
     for (;;) { /* ends when the word stands still: each loss is another's change of this very word */
@@ -15,9 +32,8 @@ int amxi_word_change(amxi_a64 *word, uint64_t *w, uint32_t gen, struct amxi_chan
             return AMX_E_OWNER;
         uint64_t to = AMXI_W0(c->state == AMXI_CHANGE_ANY ? state : c->state,
                               c->owner == AMXI_CHANGE_ANY ? owner : c->owner, AMXI_W0_GEN(*w) + c->next_gen);
-        /* sc, for gifts (below); its release half pairs with the acquire of whoever looks the word up, its acquire half
-         * with the release of who changed it last */
-        if (amxi_cas64_sc(word, w, to)) {
+        /* releases to whoever looks the word up, acquires from who changed it last */
+        if (cas_by(c->order, word, w, to)) {
             c->was = owner;
             *w = to;
             return AMX_OK;
@@ -42,40 +58,41 @@ amx_id amxi_word_owner(const amx_t *h, uint32_t tag, bool *dead)
     return st == AMXI_H_FREE ? 0 : AMXI_ID(tag, AMXI_H_EPOCH(w));
 }
 
-static bool same_life(uint64_t word, amx_id id, bool closed_too)
+bool amxi_word_alive(const amx_t *h, amx_id to, bool closed_too)
 {
-    uint32_t st = AMXI_H_STATUS(word);
-    return AMXI_H_EPOCH(word) == AMXI_ID_EPOCH(id) && (st == AMXI_H_OPEN || (closed_too && st == AMXI_H_CLOSED));
+    uint64_t w = amxi_ld64_sc(&amxi_handle(h->seg, AMXI_ID_TAG(to) - 1)->word);
+    uint32_t st = AMXI_H_STATUS(w);
+    return AMXI_H_EPOCH(w) == AMXI_ID_EPOCH(to) && (st == AMXI_H_OPEN || (closed_too && st == AMXI_H_CLOSED));
 }
 
-/* As amx_give, with the object's bit in the place of the sector's. All sc: the giver announces whom it gives to, then
- * looks whether he lives; recovery buries him, then looks whether somebody is giving to him. One sees the other. */
-static int give(amx_t *h, uint64_t object, amxi_a64 *word, uint64_t *w, uint32_t gen, amx_id to)
+int amxi_word_take_back(const amx_t *h, amxi_a64 *word, uint64_t *w, amx_id to, uint32_t was)
 {
-    struct amxi_seg *s = h->seg;
-    uint32_t tag = AMXI_ID_TAG(to);
-    struct amxi_handle_body *his = amxi_handle(s, tag - 1);
-    if (!same_life(amxi_ld64_sc(&his->word), to, false)) /* 2 */
-        return AMX_E_PEER_DEAD;
-    /* 3 before it is his: recovery looks only where he was */
-    (void)amxi_or32_sc(&his->objects, 1u << (object & (AMX_OBJECTS - 1)));
-    struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, tag, false, false, true, 0};
-    int e = amxi_word_change(word, w, gen, &c); /* 4 */
-    if (e || same_life(amxi_ld64_sc(&his->word), to, true))
-        return e;
-    /* 5 He died meanwhile: back, under one more generation; to us, as its former owner may be gone too. Lost: it fell with
-     * him, or somebody freed it */
-    uint32_t from = c.was ? h->tag : 0;
-    uint64_t g = AMXI_W0_GEN(*w);
-    while (AMXI_W0_GEN(*w) == g && AMXI_W0_OWNER(*w) == tag && amxi_state_live(AMXI_W0_STATE(*w))) {
-        uint64_t back = AMXI_W0(AMXI_W0_STATE(*w), from, g + 1);
+    uint32_t tag = AMXI_ID_TAG(to), from = was ? h->tag : 0;
+    uint64_t gen = AMXI_W0_GEN(*w);
+    while (AMXI_W0_GEN(*w) == gen && AMXI_W0_OWNER(*w) == tag && amxi_state_live(AMXI_W0_STATE(*w))) {
+        uint64_t back = AMXI_W0(AMXI_W0_STATE(*w), from, gen + 1);
         if (amxi_cas64_sc(word, w, back)) {
             *w = back;
             return AMX_E_PEER_DEAD;
         }
     }
-    *w = AMXI_W0(0, 0, g);
+    *w = AMXI_W0(0, 0, gen);
     return AMX_OK;
+}
+
+/* As in amx_give, with the object's bit in the place of the sector's. */
+static int give(amx_t *h, uint64_t object, amxi_a64 *word, uint64_t *w, uint32_t gen, amx_id to)
+{
+    uint32_t tag = AMXI_ID_TAG(to);
+    if (!amxi_word_alive(h, to, false)) /* 2 */
+        return AMX_E_PEER_DEAD;
+    /* 3 before it is his: recovery looks only where he was */
+    (void)amxi_or32_sc(&amxi_handle(h->seg, tag - 1)->objects, 1u << (object & (AMX_OBJECTS - 1)));
+    struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, tag, false, false, true, AMX_SEQ_CST, 0};
+    int e = amxi_word_change(word, w, gen, &c); /* 4 */
+    if (e || amxi_word_alive(h, to, true))
+        return e;
+    return amxi_word_take_back(h, word, w, to, c.was); /* 5 */
 }
 
 int amxi_word_give(amx_t *h, uint64_t object, amxi_a64 *word, uint64_t *w, uint32_t gen, amx_id to)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Layer 4: lifecycle words of registered objects, as those who build on the arena need them: changes of a word, and gifts
- * between handles. All else of the arena they see through its public headers. */
+/* Layer 4: lifecycle words, of blocks and of registered objects: changes of a word, and gifts between handles. Who builds on
+ * the arena sees all else of it through its public headers. */
 #ifndef AMXI_WORD_H
 #define AMXI_WORD_H
 
@@ -15,6 +15,7 @@ struct amxi_change {
     bool of_nobody;   /* it must be nobody's */
     bool of_somebody; /* it must be somebody's */
     bool next_gen;
+    enum amx_order order;
     uint32_t was; /* out: the owner that was replaced */
 };
 #define AMXI_CHANGE_ANY UINT32_MAX
@@ -22,6 +23,14 @@ struct amxi_change {
 /* w: the word as it was found, and as it is afterwards. gen: low half of the generation that it must have.
  * AMX_E_STALE, AMX_E_STATE, AMX_E_OWNER. */
 int amxi_word_change(amxi_a64 *word, uint64_t *w, uint32_t gen, struct amxi_change *c);
+
+/* The two halves of a gift that are the same for blocks. All sc: the giver announces whom it gives to, then looks whether he
+ * lives; recovery buries him, then looks whether somebody is giving to him. One of the two sees the other. */
+/* Does the receiver live? closed_too: his handle is closed, but his process takes care of what it has. */
+bool amxi_word_alive(const amx_t *h, amx_id to, bool closed_too);
+/* The gift *w went to one who died meanwhile: back, under one more generation; to us if it was somebody's (was), as its former
+ * owner may be gone too. AMX_E_PEER_DEAD: *w is the word as it is now. AMX_OK: it fell with him, or somebody freed it. */
+int amxi_word_take_back(const amx_t *h, amxi_a64 *word, uint64_t *w, amx_id to, uint32_t was);
 
 /* Gives a word of a registered object to another handle: the protocol of amx_give. AMX_OK and AMX_E_PEER_DEAD: *w is the
  * word as it is now. */

@@ -10,6 +10,7 @@
 #include "amx_raw.h"
 #include "arena.h"
 #include "tests/support.h"
+#include "word.h"
 
 enum { P, P2, Q, HANDLES, STRANGER = HANDLES, SURVIVOR, MORE, SLOTS = MORE + 8 }; /* handles; MORE...: further ones */
 enum { CALL_REFS = 16 };
@@ -49,6 +50,7 @@ enum verb {
     V_OBJECT_ADD,
     V_OBJECT_REMOVE,
     V_WORD,
+    V_WORD_GIVE,
     V_LOOK,
     VERBS
 };
@@ -58,7 +60,8 @@ __attribute__((unused)) static const char *const verb_name[VERBS] = {
     "free_many", "raw_alloc", "raw_ack",       "raw_coalesce",     "raw_free_at",   "resize",       "write",
     "publish",   "adopt",     "give",          "set_state",        "transition",    "root_set",     "root_cas",
     "trim",      "heal",      "recover",       "recover, telling", "share",         "unshare",      "create",
-    "attach",    "close",     "unlink",        "object_add",       "object_remove", "object_touch", "look",
+    "attach",    "close",     "unlink",        "object_add",       "object_remove", "object_touch", "word_give",
+    "look",
 };
 
 struct call {
@@ -151,6 +154,18 @@ static inline int take_word(amx_t *h, const struct call *c)
     return amxi_cas64_ar(word, &w, AMXI_W0(c->next, c->n ? h->tag : 0, AMXI_W0_GEN(w) + 1)) ? AMX_OK : AMX_E_BUSY;
 }
 
+/* Gives a word of the object to another handle. */
+static inline int give_word(amx_t *h, const struct call *c)
+{
+    void *p;
+    int e = amx_ptr(h, c->ref, &p);
+    if (e)
+        return e;
+    amxi_a64 *word = (amxi_a64 *)p + c->offset / 8;
+    uint64_t w = amxi_ld64_acq(word); /* as in take_word */
+    return amxi_word_give(h, c->got, word, &w, (uint32_t)AMXI_W0_GEN(w), c->to);
+}
+
 /* Does it with the handle of `who`, and leaves the results in c. Everything that it changes in the segment, the call of
  * the library changes: payloads too (V_WRITE copies the references). */
 static inline int perform(amx_t **slot, uint32_t who, struct call *c)
@@ -236,6 +251,8 @@ static inline int perform(amx_t **slot, uint32_t who, struct call *c)
         return amx_object_remove(h, c->got);
     case V_WORD:
         return take_word(h, c);
+    case V_WORD_GIVE:
+        return give_word(h, c);
     case V_LOOK:
         return look_at_all(h);
     case VERBS:

@@ -559,6 +559,7 @@ static inline void play_objects(struct rng *r)
     sc.object.there = true;
     sc.object.at_stake = false;
     do_word(P, "object_touch, taking a word", 0, true, 90);
+    do_word_give(P, "giving a word", 0, Q);
     for (int told = 0; told < 2; told++) {
         do_word(Q, "object_touch, taking a word", 1, true, 100);
         do_word(Q, "taking a word, kept", 2 + (unsigned)told, true, 3000);

@@ -405,6 +405,17 @@ static inline void do_word(int who, const char *op, unsigned k, bool take, uint3
     *w = (struct word){.state = w->next, .tag = w->next_tag, .peer = w->next_peer};
 }
 
+static inline void do_word_give(int who, const char *op, unsigned k, int to)
+{
+    struct word *w = &sc.object.word[k];
+    w->at_stake = true;
+    w->next = w->state;
+    w->next_tag = sc.tag[to];
+    w->next_peer = peer_of[to];
+    ok(ASK(who, op, .verb = V_WORD_GIVE, .ref = sc.object.ref, .got = sc.object.id, .offset = k * 16, .to = sc.id[to]));
+    *w = (struct word){.state = w->next, .tag = w->next_tag, .peer = w->next_peer};
+}
+
 /* --- States to act in ------------------------------------------------------------------------------------------- */
 
 enum crowd { EMPTY, TORN, QUEUED, CROWDS };
