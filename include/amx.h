@@ -61,7 +61,7 @@ enum amx_err {
     AMX_E_STALE = -9,       /**< the reference is of another segment, or of a life of the block that is over */
     AMX_E_FOREIGN = -10,    /**< the pointer does not point into this segment's data */
     AMX_E_WILD = -11,       /**< the pointer or offset is inside the data, but no block begins there */
-    AMX_E_FULL = -12,       /**< a table of the segment is full: peers or handles */
+    AMX_E_FULL = -12,       /**< a table is full (peers, handles, objects, views), or a mark is reached */
     AMX_E_CORRUPT = -13,    /**< the segment contradicts itself; the damaged part is left alone */
     AMX_E_PEER_DEAD = -14,  /**< the other handle is closed or its process is dead */
     AMX_E_FORKED = -15,     /**< the handle belongs to the parent process; attach first */
@@ -77,7 +77,12 @@ enum amx_err {
     AMX_E_OWNER = -25,      /**< the block's owner is not the one that this call needs */
     AMX_E_ALIVE = -26,      /**< the peer is alive */
     AMX_E_PARTIAL = -27,    /**< done in part: something is held by a process that is stopped or busy */
-    AMX_E_LAST_ = -28       /**< one past the last code */
+    AMX_E_BORROWED = -28,      /**< somebody borrows the message in a way that excludes this (AlreadyBorrowed) */
+    AMX_E_BORROW_ACTIVE = -29, /**< it cannot end while it is borrowed (BorrowActive) */
+    AMX_E_POISONED = -30,      /**< who was changing the message died or gave up (Poisoned) */
+    AMX_E_NO_GUARD = -31,      /**< all read guards of this handle or view are in use */
+    AMX_E_TYPE = -32,          /**< a payload of another type than the store's */
+    AMX_E_LAST_ = -33          /**< one past the last code */
 };
 
 /** The text for a code of `enum amx_err`; "unknown code" for any other number. Never null. Any thread, also in a
@@ -115,6 +120,10 @@ enum amx_state {
     AMX_STATE_ACKED = 2,      /**< freed, waits in its sector's queue for the next holder */
     AMX_STATE_COALESCING = 3, /**< being merged */
     AMX_STATE_CACHED = 4,     /**< freed, kept by a handle for its next allocation */
+    AMX_STATE_STORED = 5,     /**< a message (amx_store.h) that can be read */
+    AMX_STATE_CLAIMED = 6,    /**< a message that somebody wants for himself, who looks whether others borrow it */
+    AMX_STATE_WRITING = 7,    /**< a message that its owner changes */
+    AMX_STATE_POISONED = 8,   /**< a message whose change was not finished */
     AMX_STATE_USER_MIN = 49,  /**< first state of the user (published: USER_STATE_MIN) */
     AMX_STATE_KEPT = 2048,    /**< first state that outlives its owner */
     AMX_STATE_MAX = 4095

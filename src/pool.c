@@ -166,21 +166,27 @@ static void format(unsigned char *base, const struct amx_pool_config *k, const s
     amxi_st64_rel(&b->magic, AMXI_POOL_MAGIC); /* 3 pairs with the acquire in read_head */
 }
 
-int amx_pool_init(void *region, size_t len, size_t base, const struct amx_pool_config *config, struct amx_pool *out)
+int amxi_pool_make(void *region, size_t len, size_t base, const struct amx_pool_config *config, uint64_t gen,
+                   struct amx_pool *out)
 {
     struct amx_pool_offsets l;
     unsigned char *p = NULL;
-    uint64_t gen; /* random: references to what was here before are stale, but for one chance in 2^32 */
     if (!config || !out)
         return AMX_E_INVAL;
     struct amx_pool_config k = *config;
     if (amx_pool_layout(&k, &l) || place(region, len, base, &p) || l.bytes > len - base)
         return AMX_E_INVAL;
-    if (amxi_os_random(&gen, sizeof gen))
-        return AMX_E_SYS;
     format(p, &k, &l, gen & AMXI_GEN_MASK);
     view(p, &k, &l, out);
     return AMX_OK;
+}
+
+int amx_pool_init(void *region, size_t len, size_t base, const struct amx_pool_config *config, struct amx_pool *out)
+{
+    uint64_t gen; /* random: references to what was here before are stale, but for one chance in 2^32 */
+    if (amxi_os_random(&gen, sizeof gen))
+        return AMX_E_SYS;
+    return amxi_pool_make(region, len, base, config, gen, out);
 }
 
 int amx_pool_discover(const void *region, size_t len, size_t base, struct amx_pool_config *out)

@@ -308,7 +308,7 @@ static void wake(const struct amx_pool *p)
         amxi_os_futex_wake_all(wait);
 }
 
-static void now_free(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i)
+void amxi_slot_now_free(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i)
 {
     /* 2 pairs with the and in take_hinted: who takes the hint sees the word */
     (void)amxi_or64_rel(amxi_pool_hint_at(x, i / 64), UINT64_C(1) << (i & 63));
@@ -331,7 +331,7 @@ int amx_pool_free(struct amx_pool *pool, amx_slot slot)
             return AMX_E_DOUBLE_FREE;
         /* 1 releases to the next owner (take_word). sc: see wake */
         if (amxi_cas64_sc(at.word, &at.w, AMXI_W0(AMX_STATE_FREE, 0, AMXI_W0_GEN(at.w)))) {
-            now_free(pool, at.x, at.i);
+            amxi_slot_now_free(pool, at.x, at.i);
             return AMX_OK;
         }
     }
@@ -468,7 +468,7 @@ int amx_pool_recover(struct amx_pool *pool, amx_id owner, uint64_t *freed_out, u
                     continue;
                 n[kept]++;
                 if (!kept)
-                    now_free(pool, &pool->part[c], i);
+                    amxi_slot_now_free(pool, &pool->part[c], i);
                 break;
             }
         }

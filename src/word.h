@@ -41,4 +41,19 @@ int amxi_word_refuse(const amx_t *h, bool write);
 /* The present id of the handle with this tag; 0: none. *dead: it awaits recovery, or there is none. */
 amx_id amxi_word_owner(const amx_t *h, uint32_t tag, bool *dead);
 
+/* Recovers the dead, if that is not the user's affair (AMX_F_NO_RECOVER). */
+void amxi_word_recover(amx_t *h);
+
+/* Guard words of the segment's handles: `each` in a row for a handle. */
+struct amxi_guards {
+    amxi_a64 *all, *own;
+    const unsigned char *base; /* the segment: what a guard names is an offset, in units, and a generation */
+    uint32_t each;
+};
+void amxi_word_guards(const amx_t *h, struct amxi_guards *out);
+/* How many handles there may be that have guards. sc: see guard.c. */
+uint32_t amxi_word_handles(const amx_t *h);
+/* Do the guards of handle v count? Those of the dead do not. */
+bool amxi_word_guards_count(const amx_t *h, uint32_t v);
+
 #endif

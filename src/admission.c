@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Marks of a store. Nothing is counted twice, as nothing is counted: items and bytes are what the words and sizes say. Who
+ * stores takes its place first, then counts, its own with the others. Of two at the same time, one sees the other: each
+ * stores its size, then loads that of the other, all sequentially consistent, and who sees a size sees that the place is
+ * taken. So a hard mark is never passed by messages that were stored; both may be refused.
+ */
+#include "message.h"
+
+static void count(const struct amx_store *s, uint64_t *items, uint64_t *bytes)
+{
+    *items = *bytes = 0;
+    for (uint32_t i = 0; i < s->config.depth; i++) {
+        struct amxi_place p;
+        amxi_place_at(s, i, &p);
+        uint32_t size = amxi_ld32_sc(&p.m->size);       /* before the word: pairs with reserve and amx_write_end */
+        if (AMXI_POOL_WORD_FREE(amxi_ld64_acq(p.word))) /* what was freed is not counted any more: amxi_message_end */
+            continue;
+        *items += 1;
+        *bytes += size;
+    }
+}
+
+static bool beyond(uint64_t n, uint64_t mark)
+{
+    return mark && n > mark;
+}
+
+static void tally(amxi_a64 *n)
+{
+    (void)amxi_add64_rlx(n, 1); /* a number for people */
+}
+
+/* The oldest message younger than `floor`; 0: none. */
+static uint64_t oldest(const struct amx_store *s, uint64_t floor, amx_token *token)
+{
+    uint64_t least = 0;
+    for (uint32_t i = 0; i < s->config.depth; i++) {
+        struct amxi_place p;
+        amxi_place_at(s, i, &p);
+        uint64_t w = amxi_ld64_acq(p.word); /* pairs with what made it STORED: its age */
+        uint64_t order = amxi_ld64_rlx(&p.m->order);
+        if (AMXI_W0_STATE(w) == AMX_STATE_STORED && order > floor && (!least || order < least)) {
+            least = order;
+            *token = AMXI_SLOT(0, i, w);
+        }
+    }
+    return least;
+}
+
+int amx_store_evict(struct amx_store *store, amx_token *token)
+{
+    amx_token t = AMX_TOKEN_INVALID;
+    int e = amxi_store_admit(store, AMXI_POOL_WRITE), found = AMX_E_NOENT;
+    if (e || !store->config.marks.policy)
+        return e ? e : AMX_E_INVAL;
+    uint64_t floor = 0;
+    for (uint32_t n = 0; n < store->config.depth && (floor = oldest(store, floor, &t)); n++) {
+        found = amx_msg_free(store, t);
+        if (found)
+            continue; /* borrowed, or another was faster: the next one */
+        tally(&amxi_store_head_at(store->base)->evicted);
+        if (token)
+            *token = t;
+        return AMX_OK;
+    }
+    return found ? found == AMX_E_NOENT ? found : AMX_E_BORROW_ACTIVE : AMX_OK;
+}
+
+int amxi_admission_room(struct amx_store *s, struct amxi_verdict *v)
+{
+    struct amxi_store_body *b = amxi_store_head_at(s->base);
+    switch (s->config.marks.policy) {
+    case AMX_POLICY_DROP_NEWEST:
+        tally(&b->dropped);
+        v->dropped = true;
+        return AMX_OK;
+    case AMX_POLICY_DROP_OLDEST:
+    case AMX_POLICY_EVICT:
+        v->evicted = true;
+        return amx_store_evict(s, NULL) ? AMX_E_NOMEM : AMX_OK;
+    case AMX_POLICY_NONE:
+    case AMX_POLICY_REJECT:
+        break;
+    }
+    return AMX_E_NOMEM;
+}
+
+int amxi_admission(struct amx_store *s, struct amxi_verdict *v)
+{
+    struct amxi_store_body *b = amxi_store_head_at(s->base);
+    const struct amx_marks *m = &s->config.marks;
+    uint64_t items, bytes;
+    count(s, &items, &bytes);
+    bool hard = beyond(items, m->hard_items) || beyond(bytes, m->hard_bytes);
+    bool soft = beyond(items, m->soft_items) || beyond(bytes, m->soft_bytes);
+    if (m->policy == AMX_POLICY_DROP_NEWEST && hard) {
+        tally(&b->dropped);
+        v->dropped = true;
+        return AMX_OK;
+    }
+    for (bool more = m->policy == AMX_POLICY_DROP_OLDEST ? (soft || hard) && !v->evicted
+                                                         : m->policy == AMX_POLICY_EVICT && hard;
+         more; more = m->policy == AMX_POLICY_EVICT && hard) {
+        if (amx_store_evict(s, NULL))
+            break; /* nothing is left that may go */
+        count(s, &items, &bytes);
+        hard = beyond(items, m->hard_items) || beyond(bytes, m->hard_bytes);
+    }
+    if (!hard)
+        return AMX_OK;
+    tally(&b->rejected);
+    return AMX_E_FULL;
+}
+
+static enum amx_watermark level(uint64_t n, uint64_t soft, uint64_t hard)
+{
+    return hard && n >= hard ? AMX_AT_OR_ABOVE_HARD : soft && n >= soft ? AMX_BETWEEN : AMX_BELOW_SOFT;
+}
+
+int amx_store_watermark(const struct amx_store *store, enum amx_watermark *out, uint64_t *items, uint64_t *bytes)
+{
+    uint64_t n[2];
+    int e = out ? amxi_store_admit(store, AMXI_POOL_READ) : AMX_E_INVAL;
+    if (e)
+        return e;
+    const struct amx_marks *m = &store->config.marks;
+    count(store, &n[0], &n[1]);
+    enum amx_watermark a = level(n[0], m->soft_items, m->hard_items), b = level(n[1], m->soft_bytes, m->hard_bytes);
+    *out = a > b ? a : b;
+    if (items)
+        *items = n[0];
+    if (bytes)
+        *bytes = n[1];
+    return AMX_OK;
+}
