@@ -17,8 +17,8 @@ int amx_pool_walk(const struct amx_pool *pool, amx_pool_walk_fn *fn, void *ctx)
         for (uint32_t i = 0; !e && i < x->count; i++) {
             uint64_t w = amxi_ld64_acq(amxi_pool_word_at(x, i));
             struct amx_pool_slot s = {.struct_size = sizeof s,
-                                      .ref = amxi_slot_live(AMXI_W0_STATE(w)) ? amxi_pool_slot_of(x, i, w)
-                                                                               : AMX_SLOT_NONE,
+                                      .ref =
+                                          amxi_slot_live(AMXI_W0_STATE(w)) ? amxi_pool_slot_of(x, i, w) : AMX_SLOT_NONE,
                                       .class_index = x->class_index,
                                       .index = x->first + i,
                                       .bytes = x->slot_size,

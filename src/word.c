@@ -88,8 +88,8 @@ void amxi_word_recover(amx_t *h)
 
 void amxi_word_guards(const amx_t *h, struct amxi_guards *out)
 {
-    *out = (struct amxi_guards){amxi_guard(h->seg, 0, 0), h->tag ? amxi_guard(h->seg, h->tag - 1, 0) : NULL, h->seg->base,
-                                h->seg->g.guards};
+    *out = (struct amxi_guards){amxi_guard(h->seg, 0, 0), h->tag ? amxi_guard(h->seg, h->tag - 1, 0) : NULL,
+                                h->seg->base, h->seg->g.guards};
 }
 
 uint32_t amxi_word_handles(const amx_t *h)
