@@ -87,6 +87,7 @@ struct check {
     const struct amx_pool_part *x;
     struct amx_pool_check_result sum;
     int stop;
+    bool messages; /* its slots are a store's, and may be in the states of messages */
 };
 
 __attribute__((format(printf, 5, 6))) static void remark(struct check *k, enum amx_grade grade, const char *rule,
@@ -122,7 +123,7 @@ static void check_word(struct check *k, uint32_t i)
         return;
     }
     k->sum.used++;
-    if (!amxi_slot_live(state)) {
+    if (!(k->messages ? amxi_slot_live(state) : amxi_state_live(state))) {
         remark(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is in state %u", c, at, state);
         return;
     }
@@ -161,15 +162,21 @@ static void check_part(struct check *k, const struct amx_pool_part *x)
         remark(k, AMX_GRADE_CORRUPT, "pool high", amxi_pool_class_of(x), "class %u had more in use than it has", c);
 }
 
-int amx_pool_check(const struct amx_pool *pool, amx_check_fn *fn, void *ctx, struct amx_pool_check_result *out)
+int amxi_pool_check(const struct amx_pool *pool, bool messages, amx_check_fn *fn, void *ctx,
+                    struct amx_pool_check_result *out)
 {
     int e = amxi_pool_admit_all(pool, AMXI_POOL_READ);
     if (e || (out && out->struct_size != sizeof *out))
         return e ? e : AMX_E_INVAL;
-    struct check k = {.fn = fn, .ctx = ctx, .p = pool, .sum = {.struct_size = sizeof k.sum}};
+    struct check k = {.fn = fn, .ctx = ctx, .p = pool, .sum = {.struct_size = sizeof k.sum}, .messages = messages};
     for (uint32_t i = 0; i < pool->parts && !k.stop; i++)
         check_part(&k, &pool->part[i]);
     if (out)
         *out = k.sum;
     return k.stop ? k.stop : k.sum.corrupt ? AMX_E_CORRUPT : AMX_OK;
+}
+
+int amx_pool_check(const struct amx_pool *pool, amx_check_fn *fn, void *ctx, struct amx_pool_check_result *out)
+{
+    return amxi_pool_check(pool, false, fn, ctx, out);
 }

@@ -88,4 +88,9 @@ void amxi_slot_now_free(const struct amx_pool *p, const struct amx_pool_part *x,
 /* The most slots that were in use. */
 void amxi_pool_raise_high(const struct amx_pool_part *x, uint64_t used);
 
+/* pool_look.c */
+/* amx_pool_check; messages: of the slots of a store (amxi_slot_live). */
+int amxi_pool_check(const struct amx_pool *pool, bool messages, amx_check_fn *fn, void *ctx,
+                    struct amx_pool_check_result *out);
+
 #endif

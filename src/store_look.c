@@ -163,7 +163,7 @@ int amx_store_check(const struct amx_store *store, amx_check_fn *fn, void *ctx, 
         return e ? e : AMX_E_INVAL;
     struct check k = {
         .fn = fn, .ctx = ctx, .s = store, .sum = &sum, .pool = (uint64_t)(store->pool.base - store->base)};
-    e = amx_pool_check(&store->pool, fn ? of_pool : NULL, &k, &sum);
+    e = amxi_pool_check(&store->pool, true, fn ? of_pool : NULL, &k, &sum);
     if (e && e != AMX_E_CORRUPT && !k.stop)
         return e;
     if (!amxi_store_read_config(store->base, &c) || !amxi_store_same(&c, &store->config))
