@@ -17,7 +17,7 @@ SYSTEM   ?=
 LIMIT    ?= 60
 
 BENCH   := $(O)/bench
-SYSTEMS := amx glibc mimalloc jemalloc tcmalloc boost-rbtree boost-seqfit tlsf treiber loop
+SYSTEMS := amx glibc mimalloc jemalloc tcmalloc boost-rbtree boost-seqfit tlsf treiber rwlock loop
 WORKERS := $(addprefix $(BENCH)/worker_,$(SYSTEMS))
 DRIVER   = $(BENCH)/driver -d $(BENCH) -l $(LIMIT) -w "$(WORKLOAD)" -s "$(SYSTEM)" -o $(O)/bench
 
@@ -68,6 +68,8 @@ $(BENCH)/worker_boost-rbtree $(BENCH)/worker_boost-seqfit: $(BENCH)/worker_%: $(
 $(BENCH)/worker_boost-rbtree $(BENCH)/worker_boost-seqfit: LIBS := -lstdc++ -lrt
 $(BENCH)/worker_tlsf $(BENCH)/worker_treiber: $(BENCH)/worker_%: $(BENCH)/sys_peer.o $(BENCH)/peer_%.so
 $(BENCH)/worker_tlsf $(BENCH)/worker_treiber: LIBS = $(filter %.so,$^) $(call near,$(BENCH))
+$(BENCH)/worker_rwlock: $(BENCH)/sys_rwlock.o $(BENCH)/peer_rwlock.so
+$(BENCH)/worker_rwlock: LIBS = $(filter %.so,$^) $(call near,$(BENCH))
 $(BENCH)/worker_loop: $(BENCH)/sys_loop.o
 
 $(WORKERS): $(BENCH)/worker.o

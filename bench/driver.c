@@ -15,15 +15,16 @@
 
 #define LATENCY_REPS 3u
 
-const char *const workload_name[WORKLOADS] = {"seed-loop", "pair-64",   "producer-consumer",
-                                              "hand-over", "fill-heal", "large"};
+const char *const workload_name[WORKLOADS] = {"seed-loop",   "pair-64",     "producer-consumer", "hand-over",
+                                              "fill-heal",   "large",       "read-one",          "read-many",
+                                              "read-change", "message-life"};
 const char *const point_name[POINTS] = {"p50", "p99", "p99.9", "p99.99"};
 
 /* How much of OPS a workload gets, so that it takes about as long as the seed loop. */
-static const unsigned share[WORKLOADS] = {1, 1, 4, 8, 40, 40};
+static const unsigned share[WORKLOADS] = {1, 1, 4, 8, 40, 40, 4, 4, 8, 8};
 
 const struct bench_system_row systems[SYSTEMS] = {
-    {"amx", true, {1, 1, 1, 1, 1, 1}},
+    {"amx", true, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
     {"glibc", false, {1, 1, 1, 1, 1, 1}},
     {"mimalloc", false, {1, 1, 1, 1, 1, 1}},
     {"jemalloc", false, {1, 1, 1, 1, 1, 1}},
@@ -32,6 +33,7 @@ const struct bench_system_row systems[SYSTEMS] = {
     {"boost-seqfit", true, {50, 10, 5, 50, 50, 2}},
     {"tlsf", true, {10, 10, 5, 5, 1, 1}},
     {"treiber", true, {5, 5, 2, 2, 1, 1}},
+    {"rwlock", true, {[READ_ONE] = 2, [READ_MANY] = 2, [READ_CHANGE] = 2, [MESSAGE_LIFE] = 2}},
     {"loop", false, {1, 1, 1, 1, 1, 1}},
 };
 
@@ -55,6 +57,31 @@ const struct config configs[CONFIGS] = {
     {FILL_HEAL, 1, 1},
     {LARGE, 1, 1},
     {LARGE, 2, 1},
+    {READ_ONE, 1, 1},
+    {READ_ONE, 2, 1},
+    {READ_ONE, 4, 1},
+    {READ_ONE, 8, 1},
+    {READ_ONE, 1, 2},
+    {READ_ONE, 1, 4},
+    {READ_ONE, 1, 8},
+    {READ_MANY, 1, 1},
+    {READ_MANY, 2, 1},
+    {READ_MANY, 4, 1},
+    {READ_MANY, 8, 1},
+    {READ_MANY, 1, 2},
+    {READ_MANY, 1, 4},
+    {READ_MANY, 1, 8},
+    {READ_CHANGE, 2, 1},
+    {READ_CHANGE, 8, 1},
+    {READ_CHANGE, 1, 2},
+    {READ_CHANGE, 1, 8},
+    {MESSAGE_LIFE, 1, 1},
+    {MESSAGE_LIFE, 2, 1},
+    {MESSAGE_LIFE, 4, 1},
+    {MESSAGE_LIFE, 8, 1},
+    {MESSAGE_LIFE, 1, 2},
+    {MESSAGE_LIFE, 1, 4},
+    {MESSAGE_LIFE, 1, 8},
 };
 
 int config_of(enum workload w, unsigned threads, unsigned procs)
@@ -76,13 +103,14 @@ const char *config_text(int cfg, char buf[64])
     return buf;
 }
 
-/* Private heaps have one process; the loop alone is worth a line where nothing is passed on. */
+/* Private heaps have one process; the loop alone is worth a line where nothing is passed on. Messages are compared with
+ * those under locks, which nothing else is. */
 bool takes_part(const struct bench *b, int sys, int cfg)
 {
     const struct config *c = &configs[cfg];
 
     return b->use_system[sys] && b->use_workload[c->workload] && (c->procs == 1 || systems[sys].shared) &&
-           (sys != LOOP || c->threads == 1);
+           (c->workload >= READ_ONE ? sys == AMX || sys == RWLOCK : sys != RWLOCK && (sys != LOOP || c->threads == 1));
 }
 
 static uint64_t ops_per_thread(const struct bench *b, int sys, int cfg)
@@ -199,11 +227,11 @@ static bool instructions(struct bench *b, int sys, int cfg, uint64_t ops, double
 /* The difference of two counts takes start, warm-up and end out. */
 static void count(struct bench *b, int sys, int cfg)
 {
+    enum workload w = configs[cfg].workload;
     uint64_t ops = systems[sys].slower[SEED_LOOP] > 10 ? 100000 : 500000;
     double few, many;
 
-    if ((configs[cfg].workload != SEED_LOOP && configs[cfg].workload != PAIR_64) || configs[cfg].threads > 1 ||
-        configs[cfg].procs > 1)
+    if ((w != SEED_LOOP && w != PAIR_64 && w < READ_ONE) || configs[cfg].threads > 1 || configs[cfg].procs > 1)
         return;
     if (instructions(b, sys, cfg, ops, &few) && instructions(b, sys, cfg, 2 * ops, &many))
         b->cell[sys][cfg].instr = (many - few) / (double)ops;
