@@ -3,7 +3,9 @@
  * Marks of a store. Nothing is counted twice, as nothing is counted: items and bytes are what the words and sizes say. Who
  * stores takes its place first, then counts, its own with the others. Of two at the same time, one sees the other: each
  * stores its size, then loads that of the other, all sequentially consistent, and who sees a size sees that the place is
- * taken. So a hard mark is never passed by messages that were stored; both may be refused.
+ * taken. Of any set of messages that are there together, the one whose size was stored last has counted all of them: so a
+ * hard mark is never passed by messages that were stored; both of two may be refused. A write guard cannot make a message
+ * grow where bytes have a hard mark.
  */
 #include "message.h"
 
@@ -64,7 +66,7 @@ int amx_store_evict(struct amx_store *store, amx_token *token)
             *token = t;
         return AMX_OK;
     }
-    return found ? found == AMX_E_NOENT ? found : AMX_E_BORROW_ACTIVE : AMX_OK;
+    return found == AMX_E_NOENT ? found : AMX_E_BORROW_ACTIVE;
 }
 
 int amxi_admission_room(struct amx_store *s, struct amxi_verdict *v)
