@@ -135,14 +135,14 @@ struct amx_write {
 
 /* --- Making ------------------------------------------------------------------------------------------------------ */
 
-/** What happens to a message that would pass a mark. Source: the admission policies. */
+/** What happens to a message that would pass a mark. What is borrowed does not go. Where that would not do, nothing goes (a
+ *  sample: others may come in between). No place free: the same, with AMX_E_NOMEM. Source: the admission policies. */
 enum amx_policy {
     AMX_POLICY_NONE = 0,        /**< there are no marks */
     AMX_POLICY_REJECT = 1,      /**< beyond the hard mark: AMX_E_FULL, the caller keeps his message */
     AMX_POLICY_DROP_NEWEST = 2, /**< beyond the hard mark: AMX_OK and AMX_TOKEN_INVALID, the new one is dropped */
     AMX_POLICY_DROP_OLDEST =
-        3,               /**< beyond the soft mark one of the oldest goes for it; AMX_E_FULL if that was not enough for
-                                     the hard one */
+        3, /**< beyond the soft mark the oldest goes for it; AMX_E_FULL if that does not do for the hard one */
     AMX_POLICY_EVICT = 4 /**< beyond the hard mark the oldest go until it fits; AMX_E_FULL if others use them */
 };
 

@@ -73,7 +73,7 @@ static void write_header(const struct amx_store *s, struct amxi_message_body *m,
     m->header.memory = (uint8_t)s->config.memory;
 }
 
-static int take(struct amx_store *s, struct amxi_place *p, struct amxi_verdict *v)
+static int take(struct amx_store *s, size_t size, struct amxi_place *p, struct amxi_verdict *v)
 {
     for (;;) { /* each turn more, one of the oldest has gone, and another was faster to take its place */
         amx_slot slot;
@@ -86,7 +86,7 @@ static int take(struct amx_store *s, struct amxi_place *p, struct amxi_verdict *
         if (e != AMX_E_NOMEM)
             return e;
         amxi_slot_exhausted(&s->part);
-        if (!s->config.marks.policy || (e = amxi_admission_room(s, v)) || v->dropped)
+        if (!s->config.marks.policy || (e = amxi_admission_room(s, size, v)) || v->dropped)
             return e;
     }
 }
@@ -102,7 +102,7 @@ static int reserve(struct amx_store *s, const struct amx_message_header *header,
         return AMX_E_TOO_BIG;
     if (header && header->type_id && s->config.type_id && header->type_id != s->config.type_id)
         return AMX_E_TYPE;
-    if ((e = take(s, p, v)) || v->dropped)
+    if ((e = take(s, size, p, v)) || v->dropped)
         return e;
     amxi_st32_sc(&p->m->size, (uint32_t)size); /* sc: of two who take the last room, one sees the other (admission.c) */
     write_header(s, p->m, header, (uint32_t)size); /* 2 */

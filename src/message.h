@@ -80,8 +80,8 @@ struct amxi_verdict {
 };
 /* May the place that was just taken stay? Makes room by the policy. AMX_E_FULL. */
 int amxi_admission(struct amx_store *s, struct amxi_verdict *v);
-/* No place was free: makes one, if the policy is to evict. AMX_E_NOMEM. */
-int amxi_admission_room(struct amx_store *s, struct amxi_verdict *v);
+/* No place was free for size bytes: makes one, if the policy is to evict. AMX_E_NOMEM. */
+int amxi_admission_room(struct amx_store *s, size_t size, struct amxi_verdict *v);
 
 /* store.c */
 /* What the head says, loaded once. false: no store of this version. */
