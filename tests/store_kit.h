@@ -250,6 +250,126 @@ static inline void store_all_free(struct amx_store *s)
     must(store_clean(s).used == 0);
 }
 
+/* --- Everything at random ---------------------------------------------------------------------------------------------- */
+
+enum { CHURN_HELD = 3 };
+struct churn {
+    uint64_t stored, freed, read, written, poisoned, mended, refused;
+};
+
+struct churn_pick {
+    uint32_t index;
+    amx_token t;
+};
+
+static inline int churn_at(const struct amx_store_message *m, void *ctx)
+{
+    struct churn_pick *p = ctx;
+    if (m->index != p->index)
+        return 0;
+    p->t = m->token;
+    return 1;
+}
+
+/* In a message that nobody changes the payload is that of its sequence. Its first bytes may be torn off. */
+static inline bool churn_whole(const void *payload, uint32_t size, const struct amx_message_header *h)
+{
+    return h->payload_size == size && size >= 8 && stamped(payload, size, h->sequence);
+}
+
+/* What one of several users of a store does: stores, reads, changes, poisons, mends and frees messages that it or others
+ * stored, several guards at a time; `turns` of it, or until it is killed. */
+static inline void churn(struct amx_store *s, uint64_t seed, uint64_t turns, struct churn *n)
+{
+    struct rng dice = rng_make(seed, amx_store_owner(s) + 100);
+    struct amx_read held[CHURN_HELD] = {{0}};
+    unsigned char bytes[SIZE];
+    for (uint64_t turn = 0; turn < turns; turn++) {
+        struct churn_pick pick = {.index = (uint32_t)rng_below(&dice, s->config.depth)};
+        struct amx_message_header h = AMX_MESSAGE_HEADER_INIT;
+        struct amx_write w;
+        const uint32_t k = (uint32_t)rng_below(&dice, CHURN_HELD), size = (uint32_t)rng_range(&dice, 8, SIZE);
+        const uint64_t dose = rng_below(&dice, 16);
+        int e = AMX_OK;
+        h.sequence = rng_next(&dice);
+        must(available(s) <= s->config.depth); /* published: wraps */
+        if (held[k].store) {                   /* whatever the others did meanwhile */
+            must(churn_whole(held[k].payload, held[k].size, held[k].header));
+            amx_read_end(&held[k]);
+            n->read++;
+        }
+        (void)amx_store_walk(s, churn_at, &pick);
+        if (dose < 4) {
+            amx_token t;
+            stamp(bytes, size, h.sequence);
+            e = amx_msg_store(s, &h, bytes, size, &t);
+            must(e == AMX_OK || e == AMX_E_NOMEM || e == AMX_E_FULL);
+            n->stored += e == AMX_OK && t != AMX_TOKEN_INVALID;
+        } else if (dose < 9) {
+            e = amx_msg_read(s, pick.t, &held[k]);
+            must(e != AMX_E_CORRUPT && e != AMX_E_NO_GUARD);
+            if (!e)
+                must(churn_whole(held[k].payload, held[k].size, held[k].header));
+        } else if (dose < 13) {
+            e = amx_msg_read_mut(s, pick.t, &w);
+            const bool mends = e == AMX_E_POISONED && !amx_msg_recover(s, pick.t, &w);
+            must(e != AMX_E_CORRUPT);
+            if (!e || mends) {
+                must(mends || churn_whole(w.payload, w.size, w.header));
+                w.size = size <= w.capacity ? size : w.capacity;
+                w.header->sequence = h.sequence;
+                stamp(w.payload, w.size, h.sequence);
+                if (dose == 9) {
+                    must_ok(amx_msg_poison(&w));
+                    n->poisoned++;
+                } else if (dose == 10 || w.size < 8) {
+                    must_ok(amx_msg_discard(&w));
+                    n->freed++;
+                } else {
+                    must_ok(amx_write_end(&w));
+                    n->written++;
+                }
+                n->mended += mends;
+                e = AMX_OK;
+            }
+        } else {
+            e = amx_msg_free(s, pick.t);
+            must(e != AMX_E_CORRUPT && e != AMX_E_POISONED);
+            n->freed += e == AMX_OK;
+        }
+        n->refused += e != AMX_OK;
+    }
+    for (int k = 0; k < CHURN_HELD; k++)
+        amx_read_end(&held[k]);
+}
+
+/* At rest: what is there is whole or poisoned, and goes. How many there were. */
+static inline int churn_end(const struct amx_store_message *m, void *ctx)
+{
+    struct room *r = ctx;
+    must(m->state == AMX_STATE_FREE || m->state == AMX_STATE_STORED || m->state == AMX_STATE_POISONED);
+    if (m->state == AMX_STATE_FREE)
+        return 0;
+    if (m->state == AMX_STATE_STORED) {
+        struct amx_read g;
+        must_ok(amx_msg_read(r->a, m->token, &g));
+        must(churn_whole(g.payload, g.size, g.header));
+        amx_read_end(&g);
+    }
+    must_ok(amx_msg_free(r->a, m->token));
+    return 0;
+}
+
+static inline uint32_t churn_over(struct room *r)
+{
+    (void)store_clean(r->a);
+    const uint32_t n = store_stat(r->a).used;
+    must(store_stat(r->a).guards == 0);
+    must_ok(amx_store_walk(r->a, churn_end, r));
+    must(available(r->a) == r->k.depth);
+    return n;
+}
+
 static inline amxi_a64 *word_of(const struct amx_store *s, amx_token t)
 {
     return amxi_pool_word_at(&s->part, AMX_SLOT_INDEX(t));

@@ -1005,7 +1005,7 @@ static void model_run(struct room *r, struct rng *dice, int turns)
 }
 
 /* 24 by itself: a store that is full by depth and by mark lets the oldest go first; if nothing may go, nothing goes. */
-static void full_by_depth_and_mark(enum kind kind)
+static inline void full_by_depth_and_mark(enum kind kind)
 {
     struct amx_store_config k = suite_config;
     struct room r;
@@ -1038,7 +1038,7 @@ static void full_by_depth_and_mark(enum kind kind)
 }
 
 /* Random marks of every kind, against the model. `seed` of the dice. */
-static void admission_follows_the_model(enum kind kind, uint64_t seed, int rounds, int turns)
+static inline void admission_follows_the_model(enum kind kind, uint64_t seed, int rounds, int turns)
 {
     struct rng dice = rng_make(seed, (uint64_t)kind);
     for (int round = 0; round < rounds; round++) {
