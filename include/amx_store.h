@@ -28,9 +28,10 @@
  * - `struct amx_store` is a view, private to a process and used by one thread at a time: one of amx_store_init, more from
  *   amx_store_scoped; in a segment one per handle.
  * - A guard is ended by the thread that got it, by the call for its kind, or at the end of its scope
- *   (AMX_SCOPED_READ, AMX_SCOPED_WRITE). Ending it twice is harmless. Until then the view stays where it is.
+ *   (AMX_SCOPED_READ, AMX_SCOPED_WRITE). Ending it twice is harmless. Until then the view stays where it is. In a segment
+ *   guards are the handle's: amx_unshare ends its read guards; what it was changing stays borrowed as long as its process.
  * - In a signal handler every call but those that make, attach, share and remove stores, and those with a time-out, is fine
- *   on a view that the interrupted thread is not using.
+ *   on a view, and in a segment a handle, that the interrupted thread is not using.
  * - Sizes, states and tokens are checked before use. Whoever may write the region can destroy its contents, not crash those
  *   who use it through these calls.
  * - Errors of every call that takes a token: AMX_E_OFFSET (published: BadToken; no such message: also AMX_TOKEN_INVALID),
@@ -127,21 +128,21 @@ struct amx_write {
     struct amx_message_header *header;
     void *payload;
     uint32_t size;     /**< bytes of payload: may be changed, up to capacity */
-    uint32_t capacity; /**< bytes that it may have */
+    uint32_t capacity; /**< bytes that it may have: payload_max, or as many as now if bytes have a hard mark */
     amx_token token;
     struct amx_store *store; /* the library's; NULL: ended */
 };
 
 /* --- Making ------------------------------------------------------------------------------------------------------ */
 
-/** What happens to a message that would pass a mark. Source: the admission policies. */
+/** What happens to a message that would pass a mark. What is borrowed does not go. Where that would not do, nothing goes (a
+ *  sample: others may come in between). No place free: the same, with AMX_E_NOMEM. Source: the admission policies. */
 enum amx_policy {
     AMX_POLICY_NONE = 0,        /**< there are no marks */
     AMX_POLICY_REJECT = 1,      /**< beyond the hard mark: AMX_E_FULL, the caller keeps his message */
     AMX_POLICY_DROP_NEWEST = 2, /**< beyond the hard mark: AMX_OK and AMX_TOKEN_INVALID, the new one is dropped */
     AMX_POLICY_DROP_OLDEST =
-        3,               /**< beyond the soft mark one of the oldest goes for it; AMX_E_FULL if that was not enough for
-                                     the hard one */
+        3, /**< beyond the soft mark the oldest goes for it; AMX_E_FULL if that does not do for the hard one */
     AMX_POLICY_EVICT = 4 /**< beyond the hard mark the oldest go until it fits; AMX_E_FULL if others use them */
 };
 
@@ -172,7 +173,8 @@ struct amx_store_config {
 /** A view on a store. The fields are the library's. */
 struct amx_store {
     unsigned char *base; /* NULL: none */
-    struct amx_pool pool;
+    amx_t *h;            /* NULL: not in a segment */
+    struct amx_pool_part part;
     void *guards,
         *own;      /* words of all views, of this one; NULL: one thread, guards are counted in the messages' words */
     uint32_t each; /* how many each view has */
@@ -316,7 +318,8 @@ AMX_API int amx_msg_peek_header(struct amx_store *store, amx_token token, struct
  *  amx_msg_store. */
 AMX_API int amx_msg_copy(struct amx_store *from, amx_token token, struct amx_store *to, amx_token *out);
 
-/** A message token's guards at the end of the scope: AMX_SCOPED_READ g; if (!amx_msg_read(s, t, &g)) ... */
+/** Guards that end with their scope: AMX_SCOPED_READ g; if (!amx_msg_read(s, t, &g)) ... A call that fails leaves no guard in
+ *  it. If the scope may be left before the call: AMX_SCOPED_READ g = {0}; */
 #define AMX_SCOPED_READ  struct amx_read __attribute__((cleanup(amx_read_end)))
 #define AMX_SCOPED_WRITE struct amx_write __attribute__((cleanup(amx_write_scope_)))
 /** For AMX_SCOPED_WRITE: ends it, or poisons the message if its size is impossible. */

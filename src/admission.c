@@ -3,7 +3,9 @@
  * Marks of a store. Nothing is counted twice, as nothing is counted: items and bytes are what the words and sizes say. Who
  * stores takes its place first, then counts, its own with the others. Of two at the same time, one sees the other: each
  * stores its size, then loads that of the other, all sequentially consistent, and who sees a size sees that the place is
- * taken. So a hard mark is never passed by messages that were stored; both may be refused.
+ * taken. Of any set of messages that are there together, the one whose size was stored last has counted all of them: so a
+ * hard mark is never passed by messages that were stored; both of two may be refused. A write guard cannot make a message
+ * grow where bytes have a hard mark.
  */
 #include "message.h"
 
@@ -64,11 +66,39 @@ int amx_store_evict(struct amx_store *store, amx_token *token)
             *token = t;
         return AMX_OK;
     }
-    return found ? found == AMX_E_NOENT ? found : AMX_E_BORROW_ACTIVE : AMX_OK;
+    return found == AMX_E_NOENT ? found : AMX_E_BORROW_ACTIVE;
 }
 
-int amxi_admission_room(struct amx_store *s, struct amxi_verdict *v)
+static bool hard(const struct amx_store *s, uint64_t items, uint64_t bytes)
 {
+    return beyond(items, s->config.marks.hard_items) || beyond(bytes, s->config.marks.hard_bytes);
+}
+
+/* Would these fit if everything went that the policy lets go for them and nobody borrows: all, or the oldest one? So that
+ * nothing goes in vain, unless others come in between. Guards are looked at last: that costs most. */
+static bool would_fit(const struct amx_store *s, uint64_t items, uint64_t bytes)
+{
+    uint64_t least = 0, n = 0, sum = 0;
+    for (uint32_t i = 0; i < s->config.depth; i++) {
+        struct amxi_place p;
+        amxi_place_at(s, i, &p);
+        p.w = amxi_ld64_acq(p.word); /* as in oldest() */
+        uint64_t order = amxi_ld64_rlx(&p.m->order), size = amxi_ld32_rlx(&p.m->size);
+        const bool all = s->config.marks.policy == AMX_POLICY_EVICT;
+        if (AMXI_W0_STATE(p.w) != AMX_STATE_STORED || (!all && least && order >= least) || amxi_guards_on(s, i, p.w))
+            continue;
+        least = order;
+        n = all ? n + 1 : 1;
+        sum = all ? sum + size : size;
+        if (all && items >= n && bytes >= sum && !hard(s, items - n, bytes - sum))
+            return true;
+    }
+    return !hard(s, items > n ? items - n : 0, bytes > sum ? bytes - sum : 0);
+}
+
+int amxi_admission_room(struct amx_store *s, size_t size, struct amxi_verdict *v)
+{
+    uint64_t items, bytes;
     struct amxi_store_body *b = amxi_store_head_at(s->base);
     switch (s->config.marks.policy) {
     case AMX_POLICY_DROP_NEWEST:
@@ -78,7 +108,8 @@ int amxi_admission_room(struct amx_store *s, struct amxi_verdict *v)
     case AMX_POLICY_DROP_OLDEST:
     case AMX_POLICY_EVICT:
         v->evicted = true;
-        return amx_store_evict(s, NULL) ? AMX_E_NOMEM : AMX_OK;
+        count(s, &items, &bytes);
+        return !would_fit(s, items + 1, bytes + size) || amx_store_evict(s, NULL) ? AMX_E_NOMEM : AMX_OK;
     case AMX_POLICY_NONE:
     case AMX_POLICY_REJECT:
         break;
@@ -92,22 +123,22 @@ int amxi_admission(struct amx_store *s, struct amxi_verdict *v)
     const struct amx_marks *m = &s->config.marks;
     uint64_t items, bytes;
     count(s, &items, &bytes);
-    bool hard = beyond(items, m->hard_items) || beyond(bytes, m->hard_bytes);
-    bool soft = beyond(items, m->soft_items) || beyond(bytes, m->soft_bytes);
-    if (m->policy == AMX_POLICY_DROP_NEWEST && hard) {
+    bool more = hard(s, items, bytes), soft = beyond(items, m->soft_items) || beyond(bytes, m->soft_bytes);
+    if (m->policy == AMX_POLICY_DROP_NEWEST && more) {
         tally(&b->dropped);
         v->dropped = true;
         return AMX_OK;
     }
-    for (bool more = m->policy == AMX_POLICY_DROP_OLDEST ? (soft || hard) && !v->evicted
-                                                         : m->policy == AMX_POLICY_EVICT && hard;
-         more; more = m->policy == AMX_POLICY_EVICT && hard) {
-        if (amx_store_evict(s, NULL))
-            break; /* nothing is left that may go */
-        count(s, &items, &bytes);
-        hard = beyond(items, m->hard_items) || beyond(bytes, m->hard_bytes);
-    }
-    if (!hard)
+    bool may =
+        m->policy == AMX_POLICY_EVICT ? more : m->policy == AMX_POLICY_DROP_OLDEST && (soft || more) && !v->evicted;
+    if (may && would_fit(s, items, bytes))
+        do { /* until nothing is left that may go */
+            if (amx_store_evict(s, NULL))
+                break;
+            count(s, &items, &bytes);
+            more = hard(s, items, bytes);
+        } while (more && m->policy == AMX_POLICY_EVICT);
+    if (!more)
         return AMX_OK;
     tally(&b->rejected);
     return AMX_E_FULL;

@@ -18,7 +18,7 @@
 /* What a guard word says of place i in this life. In a segment guard words serve all stores, so it counts from there. */
 static uint64_t name_of(const struct amx_store *s, uint32_t i, uint64_t w)
 {
-    if (!s->pool.h)
+    if (!s->h)
         return AMXI_SLOT(0, i, w);
     uint64_t at = (uint64_t)((unsigned char *)amxi_message_at(s, i) - s->segment);
     return at / AMXI_UNIT << 32 | (uint32_t)AMXI_W0_GEN(w);
@@ -31,18 +31,18 @@ static amxi_a64 *own_guard(const struct amx_store *s, uint32_t k)
 
 static uint32_t own_guards(const struct amx_store *s)
 {
-    return s->pool.h ? s->each : AMX_STORE_GUARDS; /* the last word of a view is not one */
+    return s->h ? s->each : AMX_STORE_GUARDS; /* the last word of a view is not one */
 }
 
 /* Guard words that name it, of all who live. */
 static uint32_t guarded(const struct amx_store *s, uint64_t name, uint32_t enough)
 {
     const amxi_a64 *guard = s->guards;
-    uint32_t views = s->pool.h ? amxi_word_handles(s->pool.h) : s->config.threads, found = 0;
+    uint32_t views = s->h ? amxi_word_handles(s->h) : s->config.threads, found = 0;
     for (uint32_t v = 0; v < views && found < enough; v++)
         for (uint32_t k = 0; k < s->each; k++, guard++)
             found += amxi_ld64_sc(guard) == name && /* 2 pairs with the store in amxi_guard_take */
-                     (!s->pool.h || amxi_word_guards_count(s->pool.h, v));
+                     (!s->h || amxi_word_guards_count(s->h, v));
     return found;
 }
 
@@ -92,7 +92,8 @@ int amxi_guard_take(struct amx_store *s, struct amxi_place *p, amx_token token, 
         p->w = amxi_ld64_sc(p->word);                          /* 2 pairs with the exchange in amxi_message_claim */
         e = amxi_word_says(p->w, token);
         if (e)
-            amxi_st64_rlx(own_guard(s, k), 0); /* nothing was read */
+            amxi_st64_rel(own_guard(s, k),
+                          0); /* nothing was read now; but under the guard before, as amxi_guard_drop */
         *out = k;
         return e;
     }
@@ -128,13 +129,13 @@ int amxi_message_claim(struct amx_store *s, struct amxi_place *p, amx_token toke
         return e;
     if (AMXI_W0_OWNER(p->w)) /* STORED with readers, or not ours to understand */
         return s->guards ? AMX_E_CORRUPT : AMX_E_BORROWED;
-    if (s->pool.h && (e = amx_object_touch(s->pool.h, amxi_store_part(s)->object))) /* recovery looks where we were */
+    if (s->h && (e = amx_object_touch(s->h, amxi_store_part(s)->object))) /* recovery looks where we were */
         return e;
     uint64_t was = p->w;
     uint32_t state = AMXI_W0_STATE(was) == AMX_STATE_POISONED ? AMX_STATE_WRITING : AMX_STATE_CLAIMED;
     if (amxi_word_move(p->word, &p->w, AMXI_W0(state, s->owner, AMXI_W0_GEN(was)))) { /* 1 */
         e = amxi_word_says(p->w, token);
-        return e ? e : AMX_E_BORROWED; /* it was another's, for a moment */
+        return e && e != AMX_E_POISONED ? e : AMX_E_BORROWED; /* it was another's, for a moment */
     }
     if (!s->guards || !guarded(s, name_of(s, p->i, was), 1)) /* 2 */
         return AMX_OK;

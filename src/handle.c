@@ -38,9 +38,9 @@ static bool entry_open(struct amxi_seg *s, uint32_t i, uint64_t w, uint64_t epoc
     if (!inherits)
         amxi_st32_rlx(&b->objects, 0);
     amxi_a32 *high = &amxi_head(s)->handles_high;
-    uint32_t old = amxi_ld32_rlx(high);
-    while (old < i + 1 && !amxi_cas32_sc(high, &old, i + 1)) /* sc: who looks at all guards, see message.c */
-        ;                                                    /* each loss raised it: at most one turn per entry */
+    uint32_t old = amxi_ld32_sc(high); /* sc, if another raised it too: in front of our guards, see guard.c */
+    while (old < i + 1 && !amxi_cas32_sc(high, &old, i + 1))
+        ; /* each loss raised it: at most one turn per entry */
     amxi_st64_sc(&b->word, AMXI_H_WORD(AMXI_H_OPEN, s->peer, epoch));
     return true;
 }

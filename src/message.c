@@ -14,7 +14,9 @@
 
 int amxi_store_admit(const struct amx_store *s, enum amxi_pool_use use)
 {
-    return s && s->base ? amxi_pool_admit(&s->pool, use) : AMX_E_INVAL;
+    if (!s || !s->base)
+        return AMX_E_INVAL;
+    return s->h ? amxi_word_refuse(s->h, use != AMXI_POOL_READ) : AMX_OK;
 }
 
 int amxi_store_locate(const struct amx_store *s, amx_token token, struct amxi_place *p)
@@ -45,7 +47,7 @@ int amxi_message_end(struct amx_store *s, struct amxi_place *p)
 {
     int e = amxi_word_move(p->word, &p->w, AMXI_W0(AMX_STATE_FREE, 0, AMXI_W0_GEN(p->w)));
     if (!e)
-        amxi_slot_now_free(&s->pool, amxi_store_part(s), p->i);
+        amxi_slot_now_free(s->part.base, &s->part, p->i);
     return e;
 }
 
@@ -57,26 +59,6 @@ void amxi_store_wake(const struct amx_store *s)
      * waiter may not have seen that, nor we his flag; then he looks by himself */
     if (AMXI_UNLIKELY(w & 1) && amxi_cas32_sc(wait, &w, w + 1))
         amxi_os_futex_wake_all(wait);
-}
-
-/* Ends a write guard; its message goes into `state`. */
-static int finish(struct amx_write *g, uint32_t state, bool end)
-{
-    struct amxi_place p;
-    struct amx_store *s = g ? g->store : NULL;
-    if (!s)
-        return AMX_E_STALE;
-    int e = find(s, g->token, &p);
-    if (e)
-        return e; /* its process was forked, say: not ours to end */
-    g->store = NULL;
-    s->held -= s->held != 0;
-    p.w = amxi_ld64_rlx(p.word); /* ours since we claimed it */
-    if (AMXI_W0_OWNER(p.w) != s->owner || (uint32_t)AMXI_W0_GEN(p.w) != AMXI_SLOT_GEN(g->token))
-        return AMX_E_STALE;
-    e = end ? amxi_message_end(s, &p) : amxi_word_move(p.word, &p.w, AMXI_W0(state, 0, AMXI_W0_GEN(p.w)));
-    amxi_store_wake(s);
-    return e;
 }
 
 /* --- Storing ----------------------------------------------------------------------------------------------------- */
@@ -91,17 +73,20 @@ static void write_header(const struct amx_store *s, struct amxi_message_body *m,
     m->header.memory = (uint8_t)s->config.memory;
 }
 
-static int take(struct amx_store *s, struct amxi_place *p, struct amxi_verdict *v)
+static int take(struct amx_store *s, size_t size, struct amxi_place *p, struct amxi_verdict *v)
 {
     for (;;) { /* each turn more, one of the oldest has gone, and another was faster to take its place */
         amx_slot slot;
-        int e = amx_pool_alloc(&s->pool, 0, s->pool.h ? AMX_POOL_SELF : s->owner, &slot); /* 1 */
+        int e = amxi_slot_take(s->h, &s->part, s->owner, &slot); /* 1 */
         if (!e) {
             amxi_place_at(s, AMX_SLOT_INDEX(slot), p);
             p->w = amxi_ld64_rlx(p->word); /* ours */
             return AMX_OK;
         }
-        if (e != AMX_E_NOMEM || !s->config.marks.policy || (e = amxi_admission_room(s, v)) || v->dropped)
+        if (e != AMX_E_NOMEM)
+            return e;
+        amxi_slot_exhausted(&s->part);
+        if (!s->config.marks.policy || (e = amxi_admission_room(s, size, v)) || v->dropped)
             return e;
     }
 }
@@ -117,7 +102,7 @@ static int reserve(struct amx_store *s, const struct amx_message_header *header,
         return AMX_E_TOO_BIG;
     if (header && header->type_id && s->config.type_id && header->type_id != s->config.type_id)
         return AMX_E_TYPE;
-    if ((e = take(s, p, v)) || v->dropped)
+    if ((e = take(s, size, p, v)) || v->dropped)
         return e;
     amxi_st32_sc(&p->m->size, (uint32_t)size); /* sc: of two who take the last room, one sees the other (admission.c) */
     write_header(s, p->m, header, (uint32_t)size); /* 2 */
@@ -134,12 +119,12 @@ int amx_msg_reserve(struct amx_store *store, const struct amx_message_header *he
 {
     struct amxi_place p;
     struct amxi_verdict v;
-    int e = out ? reserve(store, header, size, &p, &v) : AMX_E_INVAL;
-    if (e)
-        return e;
+    if (!out)
+        return AMX_E_INVAL;
     *out = (struct amx_write){0};
-    if (v.dropped)
-        return AMX_OK;
+    int e = reserve(store, header, size, &p, &v);
+    if (e || v.dropped)
+        return e;
     *out = (struct amx_write){&p.m->header,   amxi_payload_of(p.m),   (uint32_t)size,
                               (uint32_t)size, AMXI_SLOT(0, p.i, p.w), store};
     store->held++;
@@ -172,7 +157,10 @@ int amx_msg_read(struct amx_store *store, amx_token token, struct amx_read *out)
 {
     struct amxi_place p;
     uint32_t guard, size;
-    int e = out ? find(store, token, &p) : AMX_E_INVAL;
+    if (!out)
+        return AMX_E_INVAL;
+    out->store = NULL;
+    int e = find(store, token, &p);
     if (e || (e = amxi_guard_take(store, &p, token, &guard)))
         return e;
     if ((e = size_of(store, p.m, &size))) {
@@ -226,7 +214,9 @@ static int lend(struct amx_store *s, struct amxi_place *p, amx_token token, stru
     uint32_t size;
     if (size_of(s, p->m, &size))
         size = 0; /* whoever mends it finds it empty */
-    *out = (struct amx_write){&p->m->header, amxi_payload_of(p->m), size, s->config.payload_max, token, s};
+    /* what grows would have to be admitted anew */
+    const uint32_t most = s->config.marks.hard_bytes ? size : s->config.payload_max;
+    *out = (struct amx_write){&p->m->header, amxi_payload_of(p->m), size, most, token, s};
     s->held++;
     return AMX_OK;
 }
@@ -235,10 +225,11 @@ int amx_msg_read_mut(struct amx_store *store, amx_token token, struct amx_write 
 {
     struct amxi_place p;
     uint32_t size;
-    int e = out ? find(store, token, &p) : AMX_E_INVAL;
-    if (e)
-        return e;
-    if ((e = amxi_word_says(amxi_ld64_rlx(p.word), token)) || (e = amxi_message_claim(store, &p, token))) /* 1 */
+    if (!out)
+        return AMX_E_INVAL;
+    out->store = NULL;
+    int e = find(store, token, &p);
+    if (e || (e = amxi_word_says(amxi_ld64_rlx(p.word), token)) || (e = amxi_message_claim(store, &p, token))) /* 1 */
         return e;
     if (AMXI_W0_STATE(p.w) != AMX_STATE_CLAIMED) { /* it was poisoned in between */
         (void)amxi_word_move(p.word, &p.w, AMXI_W0(AMX_STATE_POISONED, 0, AMXI_W0_GEN(p.w)));
@@ -255,7 +246,10 @@ int amx_msg_read_mut(struct amx_store *store, amx_token token, struct amx_write 
 int amx_msg_recover(struct amx_store *store, amx_token token, struct amx_write *out)
 {
     struct amxi_place p;
-    int e = out ? find(store, token, &p) : AMX_E_INVAL;
+    if (!out)
+        return AMX_E_INVAL;
+    out->store = NULL;
+    int e = find(store, token, &p);
     if (e)
         return e;
     e = amxi_word_says(amxi_ld64_rlx(p.word), token);
@@ -269,33 +263,51 @@ int amx_msg_recover(struct amx_store *store, amx_token token, struct amx_write *
     return AMX_E_STATE;
 }
 
-int amx_write_end(struct amx_write *guard)
+/* Ends a write guard; its message goes into `state`. Nothing of it is touched before it is known to be ours still. */
+static int finish(struct amx_write *g, uint32_t state)
 {
     struct amxi_place p;
-    if (!guard || !guard->store)
+    struct amx_store *s = g ? g->store : NULL;
+    if (!s)
         return AMX_E_STALE;
-    if (guard->size > guard->capacity)
+    if (state == AMX_STATE_STORED && g->size > g->capacity)
         return AMX_E_TOO_BIG;
-    int e = find(guard->store, guard->token, &p);
+    int e = find(s, g->token, &p);
     if (e)
-        return e;
-    amxi_st32_sc(&p.m->size, guard->size); /* 3 sc: as in reserve */
-    struct amx_message_header h = p.m->header;
-    write_header(guard->store, p.m, &h, guard->size);
-    return finish(guard, AMX_STATE_STORED, false); /* 4 */
+        return e; /* its process was forked, say: not ours to end */
+    g->store = NULL;
+    s->held -= s->held != 0;
+    p.w = amxi_ld64_rlx(p.word); /* ours since we claimed it */
+    const bool reserved = AMXI_W0_STATE(p.w) == AMX_STATE_ALLOCATED;
+    if ((!reserved && AMXI_W0_STATE(p.w) != AMX_STATE_WRITING) || AMXI_W0_OWNER(p.w) != s->owner ||
+        (uint32_t)AMXI_W0_GEN(p.w) != AMXI_SLOT_GEN(g->token))
+        return AMX_E_STALE;
+    if (state == AMX_STATE_STORED) {
+        amxi_st32_sc(&p.m->size, g->size); /* 3 sc: as in reserve */
+        struct amx_message_header h = p.m->header;
+        write_header(s, p.m, &h, g->size);
+    }
+    if (state == AMX_STATE_FREE || (reserved && state == AMX_STATE_POISONED)) /* its token is nobody's yet */
+        e = amxi_message_end(s, &p);
+    else
+        e = amxi_word_move(p.word, &p.w, AMXI_W0(state, 0, AMXI_W0_GEN(p.w))); /* 4 */
+    amxi_store_wake(s);
+    return e;
+}
+
+int amx_write_end(struct amx_write *guard)
+{
+    return finish(guard, AMX_STATE_STORED);
 }
 
 int amx_msg_poison(struct amx_write *guard)
 {
-    struct amxi_place p;
-    struct amx_store *s = guard ? guard->store : NULL;
-    int e = s ? find(s, guard->token, &p) : AMX_E_STALE;
-    return e ? e : finish(guard, AMX_STATE_POISONED, AMXI_W0_STATE(amxi_ld64_rlx(p.word)) == AMX_STATE_ALLOCATED);
+    return finish(guard, AMX_STATE_POISONED);
 }
 
 int amx_msg_discard(struct amx_write *guard)
 {
-    return finish(guard, AMX_STATE_FREE, true);
+    return finish(guard, AMX_STATE_FREE);
 }
 
 void amx_write_scope_(struct amx_write *guard)
@@ -360,8 +372,8 @@ static int repeat(const struct call *c, uint64_t timeout_ns)
             return AMX_E_TIMEOUT;
         uint64_t left = timeout_ns - past;
         amxi_os_futex_wait(wait, w, left < SLICE_NS ? left : SLICE_NS);
-        if (c->store->pool.h)
-            amxi_word_recover(c->store->pool.h); /* whoever stands in the way may be dead */
+        if (c->store->h)
+            amxi_word_recover(c->store->h); /* whoever stands in the way may be dead */
     }
 }
 

@@ -18,7 +18,7 @@ static inline struct amxi_view_body *amxi_view_at(unsigned char *base, uint32_t 
 
 static inline const struct amx_pool_part *amxi_store_part(const struct amx_store *s)
 {
-    return &s->pool.part[0]; /* one class, which does not grow */
+    return &s->part; /* one class, which does not grow */
 }
 
 static inline struct amxi_message_body *amxi_message_at(const struct amx_store *s, uint32_t i)
@@ -52,7 +52,7 @@ static inline void amxi_place_at(const struct amx_store *s, uint32_t i, struct a
 int amxi_guard_take(struct amx_store *s, struct amxi_place *p, amx_token token, uint32_t *out);
 void amxi_guard_drop(struct amx_store *s, uint32_t i, uint32_t guard);
 /* Takes the message from everybody: from STORED to CLAIMED(me), from POISONED to WRITING(me), nobody reads it any more.
- * Lost: what the word says, AMX_E_BORROWED. */
+ * Else what stands in the way: AMX_E_BORROWED, or what else the word says; p->w: the word then. */
 int amxi_message_claim(struct amx_store *s, struct amxi_place *p, amx_token token);
 /* Moves a word that is ours, by exchange. AMX_E_STALE: it was not, any more (recovery took us for dead, wrongly). */
 int amxi_word_move(amxi_a64 *word, uint64_t *w, uint64_t to);
@@ -80,8 +80,8 @@ struct amxi_verdict {
 };
 /* May the place that was just taken stay? Makes room by the policy. AMX_E_FULL. */
 int amxi_admission(struct amx_store *s, struct amxi_verdict *v);
-/* No place was free: makes one, if the policy is to evict. AMX_E_NOMEM. */
-int amxi_admission_room(struct amx_store *s, struct amxi_verdict *v);
+/* No place was free for size bytes: makes one, if the policy is to evict. AMX_E_NOMEM. */
+int amxi_admission_room(struct amx_store *s, size_t size, struct amxi_verdict *v);
 
 /* store.c */
 /* What the head says, loaded once. false: no store of this version. */

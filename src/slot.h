@@ -83,8 +83,12 @@ enum amxi_pool_use { AMXI_POOL_READ, AMXI_POOL_WRITE };
 int amxi_pool_admit(const struct amx_pool *p, enum amxi_pool_use use);
 /* The same, and all extents that there are now are noted: in front of what looks at everything. */
 int amxi_pool_admit_all(const struct amx_pool *p, enum amxi_pool_use use);
-/* After a word has become FREE by an sc exchange: its hint is set, and who sleeps for a slot is woken. */
-void amxi_slot_now_free(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i);
+/* Takes a slot of a part for this owner. AMX_E_NOMEM: each word was looked at. */
+int amxi_slot_take(amx_t *h, struct amx_pool_part *x, uint32_t owner, amx_slot *out);
+/* A class was found empty: a number for people. */
+void amxi_slot_exhausted(const struct amx_pool_part *first);
+/* After a word has become FREE by an sc exchange: its hint is set, and who sleeps for a slot of the pool at base is woken. */
+void amxi_slot_now_free(unsigned char *base, const struct amx_pool_part *x, uint32_t i);
 /* The most slots that were in use. */
 void amxi_pool_raise_high(const struct amx_pool_part *x, uint64_t used);
 

@@ -168,16 +168,18 @@ int amx_store_init(void *region, size_t len, const struct amx_store_config *conf
     struct amx_pool_config k = pool_of(&c);
     if (c.memory == AMX_MEMORY_SHARED || required(&c, &l, &bytes) || bytes > len)
         return AMX_E_INVAL;
-    if (c.memory == AMX_MEMORY_PINNED && amxi_os_pin(region, bytes))
-        return AMX_E_ACCESS;
     if (c.threads && amxi_os_random(&gen, sizeof gen))
         return AMX_E_SYS;
+    if (c.memory == AMX_MEMORY_PINNED && amxi_os_pin(region, bytes))
+        return AMX_E_ACCESS;
     struct amx_store s = {.base = region, .config = c};
     amxi_st64_rlx(&amxi_store_head_at(s.base)->magic, 0); /* 1 */
     amxi_cb();
-    int e = amxi_pool_make(region, len, pool_at(&c), &k, gen, &s.pool); /* 2 */
+    struct amx_pool pool;
+    int e = amxi_pool_make(region, len, pool_at(&c), &k, gen, &pool); /* 2 */
     if (e)
         return e;
+    s.part = pool.part[0];
     format(region, &c); /* 3 */
     view(&s, 1);
     if (c.threads)
@@ -212,9 +214,11 @@ int amx_store_scoped(const struct amx_store *of, struct amx_store *out)
         return AMX_E_INVAL;
     struct amx_store s = {.base = of->base, .config = of->config}; /* what never changes: its thread uses it */
     size_t at = pool_at(&s.config);
-    int e = amx_pool_attach(s.base, at + of->pool.part[0].bytes, at, NULL, &s.pool);
+    struct amx_pool pool;
+    int e = amx_pool_attach(s.base, at + of->part.bytes, at, NULL, &pool);
     if (e)
         return e;
+    s.part = pool.part[0];
     for (uint32_t i = 0; i < s.config.threads; i++) {
         uint64_t free_ = 0;
         /* pairs with the release of who gave it back: his guards are ended */
@@ -244,7 +248,7 @@ int amx_store_close(struct amx_store *store)
 int amx_store_recover(struct amx_store *store, uint32_t owner, uint64_t *freed, uint64_t *poisoned)
 {
     int e = amxi_store_admit(store, AMXI_POOL_WRITE);
-    if (e || store->pool.h || !owner || owner > (store->config.threads ? store->config.threads : 1))
+    if (e || store->h || !owner || owner > (store->config.threads ? store->config.threads : 1))
         return e ? e : AMX_E_INVAL;
     uint64_t n[2] = {0, 0};
     amxi_guards_lapse(store, owner); /* 1 */
@@ -320,9 +324,9 @@ static void view_in(struct amx_store *s, amx_t *h, amx_ref block, uint64_t objec
 {
     struct amxi_guards g;
     amxi_word_guards(h, &g);
-    s->pool.h = h;
-    s->pool.part[0].object = object;
-    s->pool.part[0].block = block;
+    s->h = h;
+    s->part.object = object;
+    s->part.block = block;
     s->guards = g.all;
     s->own = g.own;
     s->each = g.each;
@@ -352,10 +356,12 @@ int amx_store_init_block(amx_t *h, amx_ref block, const struct amx_store_config 
     struct amx_pool_config k = pool_of(&c);
     struct amx_object o = object_of(block, &c, &l);
     struct amx_store s = {.base = region, .config = c};
+    struct amx_pool pool;
     amxi_st64_rlx(&amxi_store_head_at(s.base)->magic, 0); /* 1 */
     amxi_cb();
-    if ((e = amxi_pool_make(region, len, pool_at(&c), &k, gen, &s.pool))) /* 2 */
+    if ((e = amxi_pool_make(region, len, pool_at(&c), &k, gen, &pool))) /* 2 */
         return e;
+    s.part = pool.part[0];
     format(region, &c);                          /* 3 */
     if ((e = amx_object_add(h, &o, &id)) != 0) { /* 4 now it can be attached */
         amxi_st64_rlx(&amxi_store_head_at(s.base)->magic, 0);
@@ -387,8 +393,10 @@ int amx_store_attach_block(amx_t *h, amx_ref block, const struct amx_store_confi
     struct amx_pool_config k = pool_of(&c);
     struct amx_object o = object_of(block, &c, &l);
     struct amx_store s = {.base = region, .config = c};
-    if ((e = amx_pool_attach(region, len, pool_at(&c), &k, &s.pool)))
+    struct amx_pool pool;
+    if ((e = amx_pool_attach(region, len, pool_at(&c), &k, &pool)))
         return e;
+    s.part = pool.part[0];
     if (amx_objects(h, look_up, &o) != 1)
         return AMX_E_STALE;
     view_in(&s, h, block, o.id);
@@ -423,16 +431,16 @@ int amx_store_remove(struct amx_store *store)
     if (store->held)
         return AMX_E_BORROW_ACTIVE;
     amxi_a64 *magic = &amxi_store_head_at(store->base)->magic;
-    if (store->pool.h) {
-        int e = amxi_word_refuse(store->pool.h, true);
-        if (e || (e = amx_object_remove(store->pool.h, store->pool.part[0].object))) /* 1 not to be attached any more */
+    if (store->h) {
+        int e = amxi_word_refuse(store->h, true);
+        if (e || (e = amx_object_remove(store->h, store->part.object))) /* 1 not to be attached any more */
             return e;
     } else if (amxi_ld64_rlx(magic) != AMXI_STORE_MAGIC) { /* the caller's are idle */
         return AMX_E_STALE;
     }
     amxi_st64_rlx(magic, 0); /* 2 */
     if (store->config.memory == AMX_MEMORY_PINNED)
-        amxi_os_unpin(store->base, pool_at(&store->config) + store->pool.part[0].bytes);
+        amxi_os_unpin(store->base, pool_at(&store->config) + store->part.bytes);
     if (store->heap)
         free(store->base);
     *store = (struct amx_store){0};

@@ -6,13 +6,23 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Its pool, for calls of that layer that look at all of it. */
+static void pool_of(const struct amx_store *s, struct amx_pool *out)
+{
+    *out = (struct amx_pool){.base = s->part.base, .h = s->h, .n = 1, .parts = 1, .part = {s->part}};
+    out->flags = s->guards ? AMX_POOL_LINES : 0;
+}
+
 int amx_store_available(const struct amx_store *store, uint32_t *out)
 {
-    struct amx_pool_stats k = {.struct_size = sizeof k};
     int e = out ? amxi_store_admit(store, AMXI_POOL_READ) : AMX_E_INVAL;
-    if (!e && !(e = amx_pool_stat(&store->pool, 0, &k)))
-        *out = k.count - k.used;
-    return e;
+    if (e)
+        return e;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < store->config.depth; i++)
+        n += AMXI_POOL_WORD_FREE(amxi_ld64_rlx(amxi_pool_word_at(&store->part, i)));
+    *out = n;
+    return AMX_OK;
 }
 
 uint32_t amx_store_capacity(const struct amx_store *store)
@@ -53,7 +63,7 @@ static void describe(const struct amx_store *s, uint32_t i, struct amx_store_mes
     uint64_t half[sizeof out->header / 8];
     const amxi_a64 *from = (const amxi_a64 *)(const void *)&p.m->header;
     for (size_t k = 0; k < sizeof half / sizeof *half; k++)
-        half[k] = amxi_ld64_acq(&from[k]); /* before the word is read again */
+        half[k] = amxi_ld64_peek(&from[k]); /* acquires: before the word is read again */
     if (amxi_ld64_rlx(p.word) == p.w)
         memcpy(&out->header, half, sizeof half);
 }
@@ -86,8 +96,12 @@ int amx_store_stat(const struct amx_store *store, struct amx_store_stats *out)
 {
     struct amx_store_stats s = {.struct_size = sizeof s};
     struct amx_pool_stats k = {.struct_size = sizeof k};
+    struct amx_pool pool;
     int e = out && out->struct_size == sizeof *out ? amx_store_walk(store, add, &s) : AMX_E_INVAL;
-    if (e || (e = amx_pool_stat(&store->pool, 0, &k)))
+    if (e)
+        return e;
+    pool_of(store, &pool);
+    if ((e = amx_pool_stat(&pool, 0, &k)))
         return e;
     const struct amxi_store_body *b = amxi_store_head_at(store->base);
     s.config = store->config;
@@ -162,8 +176,10 @@ int amx_store_check(const struct amx_store *store, amx_check_fn *fn, void *ctx, 
     if (e || (out && out->struct_size != sizeof *out))
         return e ? e : AMX_E_INVAL;
     struct check k = {
-        .fn = fn, .ctx = ctx, .s = store, .sum = &sum, .pool = (uint64_t)(store->pool.base - store->base)};
-    e = amxi_pool_check(&store->pool, true, fn ? of_pool : NULL, &k, &sum);
+        .fn = fn, .ctx = ctx, .s = store, .sum = &sum, .pool = (uint64_t)(store->part.base - store->base)};
+    struct amx_pool pool;
+    pool_of(store, &pool);
+    e = amxi_pool_check(&pool, true, fn ? of_pool : NULL, &k, &sum);
     if (e && e != AMX_E_CORRUPT && !k.stop)
         return e;
     if (!amxi_store_read_config(store->base, &c) || !amxi_store_same(&c, &store->config))
