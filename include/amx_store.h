@@ -7,7 +7,8 @@
  * copying it: any number of read guards at a time, or one write guard. Freed tokens go stale and are refused.
  *
  * One implementation, four managers; every call answers the same in each of them:
- *   static      in memory of the caller's (AMX_STORE_BYTES), one thread. No allocation and no system call: amx_store_init
+ *   static      in memory of the caller's (AMX_STORE_BYTES), one thread. No allocation and no system call: amx_store_init.
+ *               Links without a C library and a system too: tests/bare/bare.c
  *   heap        in memory that the store allocates, one thread or several: amx_store_new
  *   concurrent  in memory of the caller's, several threads (config.threads): amx_store_init, amx_store_scoped
  *   shared      in a block of a segment, processes and threads, each with its handle: amx_store_create,
