@@ -48,7 +48,7 @@ static uint32_t guarded(const struct amx_store *s, uint64_t name, uint32_t enoug
 
 /* --- Taking and dropping ---------------------------------------------------------------------------------------- */
 
-int amxi_word_says(uint64_t w, amx_token token)
+int amxi_word_says_else(uint64_t w, amx_token token)
 {
     uint32_t state = AMXI_W0_STATE(w);
     if (state != AMX_STATE_FREE && !amxi_slot_live(state))

@@ -12,13 +12,6 @@
 
 /* --- Finding ----------------------------------------------------------------------------------------------------- */
 
-int amxi_store_admit(const struct amx_store *s, enum amxi_pool_use use)
-{
-    if (!s || !s->base)
-        return AMX_E_INVAL;
-    return s->h ? amxi_word_refuse(s->h, use != AMXI_POOL_READ) : AMX_OK;
-}
-
 int amxi_store_locate(const struct amx_store *s, amx_token token, struct amxi_place *p)
 {
     uint32_t i = AMX_SLOT_INDEX(token);
