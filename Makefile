@@ -242,7 +242,7 @@ help:
 	@echo 'torture-others  the kill sweep on two simple allocators, through adapters'
 	@echo 'fuzz-segments  10000 (MUTATIONS) damaged segments under every call and verb; SEED=n: one of them again'
 	@echo 'fuzz-libfuzzer, fuzz-afl  the same led by coverage, for SECONDS'
-	@echo 'bench        all workloads against eight other allocators, minutes; bench-quick: one short repetition'
+	@echo 'bench        all workloads against eight other allocators, messages against locks, minutes; bench-quick: one short repetition'
 	@echo 'fill         how much of a segment can be handed out; recovery: how long amx_recover takes'
 	@echo 'install      to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR, DATADIR; uninstall'
 	@echo 'amalgamation the library in two files; man: the manual pages; deb: Debian packages. In $(BUILD)'
