@@ -89,7 +89,7 @@ int amx_store_required_size(const struct amx_store_config *config, uint64_t *out
 /* --- The head ---------------------------------------------------------------------------------------------------- */
 
 /* The pool is there already. All relaxed: nobody looks at it before the magic is there. */
-static void format(unsigned char *base, const struct amx_store_config *c)
+static void write_head(unsigned char *base, const struct amx_store_config *c)
 {
     struct amxi_store_body *b = amxi_store_head_at(base);
     memset(base + sizeof b->magic, 0, pool_at(c) - sizeof b->magic);
@@ -111,7 +111,7 @@ static void format(unsigned char *base, const struct amx_store_config *c)
 bool amxi_store_read_config(unsigned char *base, struct amx_store_config *c)
 {
     struct amxi_store_body *b = amxi_store_head_at(base);
-    /* pairs with the release of format: who sees the magic sees the store */
+    /* pairs with the release of write_head: who sees the magic sees the store */
     if (amxi_ld64_acq(&b->magic) != AMXI_STORE_MAGIC || amxi_ld32_rlx(&b->version) != AMXI_STORE_VERSION ||
         amxi_ld32_rlx(&b->byte_order) != AMXI_BYTE_ORDER)
         return false;
@@ -180,7 +180,7 @@ int amx_store_init(void *region, size_t len, const struct amx_store_config *conf
     if (e)
         return e;
     s.part = pool.part[0];
-    format(region, &c); /* 3 */
+    write_head(region, &c); /* 3 */
     view(&s, 1);
     if (c.threads)
         amxi_st64_rlx(&amxi_view_at(s.base, 0)->taken, 1); /* nobody else is there yet */
@@ -362,7 +362,7 @@ int amx_store_init_block(amx_t *h, amx_ref block, const struct amx_store_config 
     if ((e = amxi_pool_make(region, len, pool_at(&c), &k, gen, &pool))) /* 2 */
         return e;
     s.part = pool.part[0];
-    format(region, &c);                          /* 3 */
+    write_head(region, &c);                      /* 3 */
     if ((e = amx_object_add(h, &o, &id)) != 0) { /* 4 now it can be attached */
         amxi_st64_rlx(&amxi_store_head_at(s.base)->magic, 0);
         return e;

@@ -79,7 +79,7 @@ int amx_store_walk(const struct amx_store *store, amx_store_walk_fn *fn, void *c
     return e;
 }
 
-static int add(const struct amx_store_message *m, void *ctx)
+static int sum_up(const struct amx_store_message *m, void *ctx)
 {
     struct amx_store_stats *s = ctx;
     s->used += m->state != AMX_STATE_FREE;
@@ -97,7 +97,7 @@ int amx_store_stat(const struct amx_store *store, struct amx_store_stats *out)
     struct amx_store_stats s = {.struct_size = sizeof s};
     struct amx_pool_stats k = {.struct_size = sizeof k};
     struct amx_pool pool;
-    int e = out && out->struct_size == sizeof *out ? amx_store_walk(store, add, &s) : AMX_E_INVAL;
+    int e = out && out->struct_size == sizeof *out ? amx_store_walk(store, sum_up, &s) : AMX_E_INVAL;
     if (e)
         return e;
     pool_of(store, &pool);
