@@ -382,6 +382,13 @@ static void pinned_memory(void **state)
         if (!ASAN && !TSAN) /* which do not lock */
             assert_true(locked_kb() > before);
         see(&s, put(&s, 5), 5);
+        const uint64_t one = locked_kb();
+        struct amx_store more[4];
+        for (int i = 0; i < 4; i++)
+            ok(amx_store_new(&k, &more[i]));
+        for (int i = 0; i < 4; i++) /* neighbours, perhaps: each locks its own pages */
+            ok(amx_store_remove(&more[i]));
+        assert_int_equal(locked_kb(), one);
         ok(amx_store_remove(&s));
         assert_int_equal(locked_kb(), before);
     } else {
