@@ -208,7 +208,8 @@ AMX_API int amx_store_new(const struct amx_store_config *config, struct amx_stor
  *  ScopedManager::scoped_handle. */
 AMX_API int amx_store_scoped(const struct amx_store *of, struct amx_store *out);
 
-/** Gives the view back. Errors: AMX_E_BORROW_ACTIVE (it holds guards). The messages stay. */
+/** Gives the view back; that of amx_store_new stays, as the memory is its own. Errors: AMX_E_BORROW_ACTIVE (it holds guards).
+ *  The messages stay. */
 AMX_API int amx_store_close(struct amx_store *store);
 
 /**
