@@ -87,7 +87,7 @@ struct amx_pool_offsets {
     } cls[AMX_POOL_CLASSES];
 };
 
-/** A class or an extent, as a view sees it. The fields are the library's. */
+/** A class's own slots, or an extent of it. The fields are the library's. */
 struct amx_pool_part {
     unsigned char *base; /* of the pool, or of an extent */
     uint64_t object, bytes;

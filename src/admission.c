@@ -9,7 +9,7 @@
  */
 #include "message.h"
 
-static void census(const struct amx_store *s, uint64_t *items, uint64_t *bytes)
+static void fullness(const struct amx_store *s, uint64_t *items, uint64_t *bytes)
 {
     *items = *bytes = 0;
     for (uint32_t i = 0; i < s->config.depth; i++) {
@@ -108,7 +108,7 @@ int amxi_admission_room(struct amx_store *s, size_t size, struct amxi_verdict *v
     case AMX_POLICY_DROP_OLDEST:
     case AMX_POLICY_EVICT:
         v->evicted = true;
-        census(s, &items, &bytes);
+        fullness(s, &items, &bytes);
         return !would_fit(s, items + 1, bytes + size) || amx_store_evict(s, NULL) ? AMX_E_NOMEM : AMX_OK;
     case AMX_POLICY_NONE:
     case AMX_POLICY_REJECT:
@@ -122,7 +122,7 @@ int amxi_admission(struct amx_store *s, struct amxi_verdict *v)
     struct amxi_store_body *b = amxi_store_head_at(s->base);
     const struct amx_marks *m = &s->config.marks;
     uint64_t items, bytes;
-    census(s, &items, &bytes);
+    fullness(s, &items, &bytes);
     bool more = hard(s, items, bytes), soft = beyond(items, m->soft_items) || beyond(bytes, m->soft_bytes);
     if (m->policy == AMX_POLICY_DROP_NEWEST && more) {
         tally(&b->dropped);
@@ -135,7 +135,7 @@ int amxi_admission(struct amx_store *s, struct amxi_verdict *v)
         do { /* until nothing is left that may go */
             if (amx_store_evict(s, NULL))
                 break;
-            census(s, &items, &bytes);
+            fullness(s, &items, &bytes);
             more = hard(s, items, bytes);
         } while (more && m->policy == AMX_POLICY_EVICT);
     if (!more)
@@ -156,7 +156,7 @@ int amx_store_watermark(const struct amx_store *store, enum amx_watermark *out, 
     if (e)
         return e;
     const struct amx_marks *m = &store->config.marks;
-    census(store, &n[0], &n[1]);
+    fullness(store, &n[0], &n[1]);
     enum amx_watermark a = level(n[0], m->soft_items, m->hard_items), b = level(n[1], m->soft_bytes, m->hard_bytes);
     *out = a > b ? a : b;
     if (items)

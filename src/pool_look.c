@@ -7,6 +7,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+static bool in_use(const struct amx_pool *p, uint32_t state)
+{
+    return p->flags & AMXI_POOL_MESSAGES ? amxi_slot_live(state) : amxi_state_live(state);
+}
+
 /* --- Looking ----------------------------------------------------------------------------------------------------- */
 
 int amx_pool_walk(const struct amx_pool *pool, amx_pool_walk_fn *fn, void *ctx)
@@ -18,7 +23,7 @@ int amx_pool_walk(const struct amx_pool *pool, amx_pool_walk_fn *fn, void *ctx)
             uint64_t w = amxi_ld64_acq(amxi_pool_word_at(x, i));
             struct amx_pool_slot s = {.struct_size = sizeof s,
                                       .ref =
-                                          amxi_slot_live(AMXI_W0_STATE(w)) ? amxi_pool_slot_of(x, i, w) : AMX_SLOT_NONE,
+                                          in_use(pool, AMXI_W0_STATE(w)) ? amxi_pool_slot_of(x, i, w) : AMX_SLOT_NONE,
                                       .class_index = x->class_index,
                                       .index = x->first + i,
                                       .bytes = x->slot_size,
@@ -44,7 +49,7 @@ int amx_pool_stat(const struct amx_pool *pool, uint32_t class_index, struct amx_
         uint32_t used = 0;
         for (uint32_t i = 0; i < x->count; i++) {
             uint64_t w = amxi_ld64_rlx(amxi_pool_word_at(x, i));
-            bool live = amxi_slot_live(AMXI_W0_STATE(w));
+            bool live = in_use(pool, AMXI_W0_STATE(w));
             used += live;
             s.published += live && !AMXI_W0_OWNER(w);
             s.kept += live && AMXI_W0_STATE(w) >= AMX_STATE_KEPT;
@@ -87,7 +92,6 @@ struct check {
     const struct amx_pool_part *x;
     struct amx_pool_check_result sum;
     int stop;
-    bool messages; /* its slots are a store's, and may be in the states of messages */
 };
 
 __attribute__((format(printf, 5, 6))) static void remark(struct check *k, enum amx_grade grade, const char *rule,
@@ -123,7 +127,7 @@ static void check_word(struct check *k, uint32_t i)
         return;
     }
     k->sum.used++;
-    if (!(k->messages ? amxi_slot_live(state) : amxi_state_live(state))) {
+    if (!in_use(k->p, state)) {
         remark(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is in state %u", c, at, state);
         return;
     }
@@ -143,9 +147,9 @@ static void check_part(struct check *k, const struct amx_pool_part *x)
     struct amx_pool_offsets l;
     k->x = x;
     bool same = !amxi_pool_read_head(x->base, x->bytes, &config, &l) && x->entry < config.n &&
-                config.flags == k->p->flags && config.n == (x->block && x->first ? 1 : k->p->n) &&
-                l.cls[x->entry].words == x->words && config.cls[x->entry].slot_size == x->slot_size &&
-                config.cls[x->entry].count == x->count;
+                config.flags == (k->p->flags & ~AMXI_POOL_MESSAGES) &&
+                config.n == (x->block && x->first ? 1 : k->p->n) && l.cls[x->entry].words == x->words &&
+                config.cls[x->entry].slot_size == x->slot_size && config.cls[x->entry].count == x->count;
     if (!same)
         remark(k, AMX_GRADE_CORRUPT, "pool head", x->base, "class %u: the head does not say what it said at attach", c);
     for (uint32_t i = 0; i < x->count && !k->stop; i++)
@@ -162,21 +166,15 @@ static void check_part(struct check *k, const struct amx_pool_part *x)
         remark(k, AMX_GRADE_CORRUPT, "pool high", amxi_pool_class_of(x), "class %u had more in use than it has", c);
 }
 
-int amxi_pool_check(const struct amx_pool *pool, bool messages, amx_check_fn *fn, void *ctx,
-                    struct amx_pool_check_result *out)
+int amx_pool_check(const struct amx_pool *pool, amx_check_fn *fn, void *ctx, struct amx_pool_check_result *out)
 {
     int e = amxi_pool_admit_all(pool, AMXI_POOL_READ);
     if (e || (out && out->struct_size != sizeof *out))
         return e ? e : AMX_E_INVAL;
-    struct check k = {.fn = fn, .ctx = ctx, .p = pool, .sum = {.struct_size = sizeof k.sum}, .messages = messages};
+    struct check k = {.fn = fn, .ctx = ctx, .p = pool, .sum = {.struct_size = sizeof k.sum}};
     for (uint32_t i = 0; i < pool->parts && !k.stop; i++)
         check_part(&k, &pool->part[i]);
     if (out)
         *out = k.sum;
     return k.stop ? k.stop : k.sum.corrupt ? AMX_E_CORRUPT : AMX_OK;
-}
-
-int amx_pool_check(const struct amx_pool *pool, amx_check_fn *fn, void *ctx, struct amx_pool_check_result *out)
-{
-    return amxi_pool_check(pool, false, fn, ctx, out);
 }

@@ -9,7 +9,10 @@
 #define AMXI_SLOT(c, i, w) ((uint64_t)((c) + 1u) << 56 | (uint64_t)(i) << 32 | (uint32_t)AMXI_W0_GEN(w))
 #define AMXI_SLOT_GEN(s)   ((uint32_t)(s))
 
-/* States of a slot that is in use: those of blocks, and a message store's (store.h). */
+/* In flags of a view: its slots are messages. Not in the pool's head. */
+#define AMXI_POOL_MESSAGES (1u << 31)
+
+/* States of a slot that is in use: those of blocks; of messages (store.h) also theirs. */
 static inline bool amxi_slot_live(uint32_t state)
 {
     return amxi_state_live(state) || (state >= AMX_STATE_STORED && state <= AMX_STATE_POISONED);
@@ -91,10 +94,5 @@ void amxi_slot_exhausted(const struct amx_pool_part *first);
 void amxi_slot_now_free(unsigned char *base, const struct amx_pool_part *x, uint32_t i);
 /* The most slots that were in use. */
 void amxi_pool_raise_high(const struct amx_pool_part *x, uint64_t used);
-
-/* pool_look.c */
-/* amx_pool_check; messages: of the slots of a store (amxi_slot_live). */
-int amxi_pool_check(const struct amx_pool *pool, bool messages, amx_check_fn *fn, void *ctx,
-                    struct amx_pool_check_result *out);
 
 #endif

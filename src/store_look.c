@@ -10,7 +10,7 @@
 static void pool_of(const struct amx_store *s, struct amx_pool *out)
 {
     *out = (struct amx_pool){.base = s->part.base, .h = s->h, .n = 1, .parts = 1, .part = {s->part}};
-    out->flags = s->guards ? AMX_POOL_LINES : 0;
+    out->flags = AMXI_POOL_MESSAGES | (s->guards ? AMX_POOL_LINES : 0);
 }
 
 int amx_store_available(const struct amx_store *store, uint32_t *out)
@@ -79,7 +79,7 @@ int amx_store_walk(const struct amx_store *store, amx_store_walk_fn *fn, void *c
     return e;
 }
 
-static int tally(const struct amx_store_message *m, void *ctx)
+static int sum_up(const struct amx_store_message *m, void *ctx)
 {
     struct amx_store_stats *s = ctx;
     s->used += m->state != AMX_STATE_FREE;
@@ -97,7 +97,7 @@ int amx_store_stat(const struct amx_store *store, struct amx_store_stats *out)
     struct amx_store_stats s = {.struct_size = sizeof s};
     struct amx_pool_stats k = {.struct_size = sizeof k};
     struct amx_pool pool;
-    int e = out && out->struct_size == sizeof *out ? amx_store_walk(store, tally, &s) : AMX_E_INVAL;
+    int e = out && out->struct_size == sizeof *out ? amx_store_walk(store, sum_up, &s) : AMX_E_INVAL;
     if (e)
         return e;
     pool_of(store, &pool);
@@ -179,7 +179,7 @@ int amx_store_check(const struct amx_store *store, amx_check_fn *fn, void *ctx, 
         .fn = fn, .ctx = ctx, .s = store, .sum = &sum, .pool = (uint64_t)(store->part.base - store->base)};
     struct amx_pool pool;
     pool_of(store, &pool);
-    e = amxi_pool_check(&pool, true, fn ? of_pool : NULL, &k, &sum);
+    e = amx_pool_check(&pool, fn ? of_pool : NULL, &k, &sum);
     if (e && e != AMX_E_CORRUPT && !k.stop)
         return e;
     if (!amxi_store_read_config(store->base, &c) || !amxi_store_same(&c, &store->config))

@@ -7,7 +7,8 @@ cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
 program=$build/gcc-sched/tests/sched/schedules
 litmus=$build/gcc-sched/tests/sched/litmus
-make --no-print-directory BUILD="$build" CC=gcc SAN= HOOK= SCHED=1 "$program" "$litmus" >/dev/null || exit 1
+stores=$build/gcc-sched/tests/sched/store_litmus
+make --no-print-directory BUILD="$build" CC=gcc SAN= HOOK= SCHED=1 "$program" "$litmus" "$stores" >/dev/null || exit 1
 for limits in "60 5" "12 1 tso" "40 2 c11"; do
     read -r limit runs memory <<<"$limits"
     name="schedules of every pair${memory:+, memory as $memory}"
@@ -21,5 +22,5 @@ for limits in "60 5" "12 1 tso" "40 2 c11"; do
     fi
 done
 for memory in tso c11; do
-    MEMORY=$memory "$litmus" 2>&1 | sed -E "s/^((not )?ok .*)/\1, memory as $memory/"
+    { MEMORY=$memory "$litmus"; MEMORY=$memory "$stores"; } 2>&1 | sed -E "s/^((not )?ok .*)/\1, memory as $memory/"
 done

@@ -81,10 +81,11 @@ define() { # KIND BITS ORDER TEXT
 
 schedules=build/gcc-sched/tests/sched/schedules
 litmus=build/gcc-sched/tests/sched/litmus
-tsan=(unit/state_test stress/regression_test stress/workload_test)
+stores=build/gcc-sched/tests/sched/store_litmus
+tsan=(stress/store_test unit/state_test stress/regression_test stress/workload_test)
 build() { # what can be built without ThreadSanitizer, or TARGET with it
     if [ $# = 0 ]; then
-        make -s -C "$copy" "$jobs" BUILD=build CC=gcc SAN= HOOK= SCHED=1 $schedules $litmus >/dev/null
+        make -s -C "$copy" "$jobs" BUILD=build CC=gcc SAN= HOOK= SCHED=1 $schedules $litmus $stores >/dev/null
     else
         make -s -C "$copy" "$jobs" BUILD=build CC=gcc SAN=thread HOOK= SCHED= "build/gcc-tsan/tests/$1" >/dev/null
     fi
@@ -95,7 +96,7 @@ judge() {
     local bound out i
     by=
     build || exit 1
-    out=$(MEMORY=c11 "$copy/$litmus" -1 2>&1) || {
+    out=$(MEMORY=c11 "$copy/$litmus" -1 2>&1 && MEMORY=c11 "$copy/$stores" -1 2>&1) || {
         by="litmus $(sed -n 's/^not ok //p' <<<"$out")"
         return
     }

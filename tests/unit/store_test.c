@@ -224,7 +224,7 @@ static void views_of_threads(void **state)
     struct amx_store_config k = suite_config;
     uint64_t freed = 9, poisoned = 9;
     struct amx_read g;
-    struct amx_write w, place;
+    struct amx_write w, place, lost, none;
     (void)state;
     k.threads = 3;
     ok(amx_store_new(&k, &s));
@@ -242,15 +242,18 @@ static void views_of_threads(void **state)
     assert_int_equal(amx_store_owner(&v[2]), 2);
     /* its thread ends without a word */
     ok(amx_msg_read(&v[2], t, &g));
-    ok(amx_msg_read_mut(&v[2], u, &w));
+    ok(amx_msg_read_mut(&v[2], u, &lost));
     ok(amx_msg_reserve(&v[2], NULL, 3, &place));
     fails(AMX_E_BORROW_ACTIVE, amx_msg_free(&s, t));
-    fails(AMX_E_BORROWED, amx_msg_read_mut(&v[1], u, &w));
+    fails(AMX_E_BORROWED, amx_msg_read_mut(&v[1], u, &none));
     ok(amx_store_recover(&s, 2, &freed, &poisoned));
     assert_true(freed == 1 && poisoned == 1);
     ok(amx_store_scoped(&s, &v[0]));
     assert_int_equal(amx_store_owner(&v[0]), 2);
-    ok(amx_msg_recover(&v[0], u, &w));
+    ok(amx_msg_recover(&s, u, &w));
+    lost.size = 1;
+    fails(AMX_E_STALE, amx_write_end(&lost)); /* what was his is another's */
+    fails(AMX_E_BORROWED, amx_msg_read_mut(&v[1], u, &none));
     ok(amx_write_end(&w));
     see(&s, u, 6);
     ok(amx_msg_free(&s, t));
@@ -379,6 +382,13 @@ static void pinned_memory(void **state)
         if (!ASAN && !TSAN) /* which do not lock */
             assert_true(locked_kb() > before);
         see(&s, put(&s, 5), 5);
+        const uint64_t one = locked_kb();
+        struct amx_store more[4];
+        for (int i = 0; i < 4; i++)
+            ok(amx_store_new(&k, &more[i]));
+        for (int i = 0; i < 4; i++) /* neighbours, perhaps: each locks its own pages */
+            ok(amx_store_remove(&more[i]));
+        assert_int_equal(locked_kb(), one);
         ok(amx_store_remove(&s));
         assert_int_equal(locked_kb(), before);
     } else {
@@ -463,6 +473,15 @@ static void blocks_and_handles(void **state)
     /* the same token means nothing in another store, whose generations began elsewhere */
     struct amx_read g;
     fails(AMX_E_STALE, amx_msg_read(&other, t, &g));
+    /* what is stored is nobody's, where guards are not counted */
+    struct amx_write w;
+    const uint64_t was = amxi_ld64_rlx(word_of(r.a, t));
+    amxi_st64_rlx(word_of(r.a, t), AMXI_W0(AMX_STATE_STORED, 3, AMXI_W0_GEN(was)));
+    fails(AMX_E_CORRUPT, amx_msg_read(r.a, t, &g));
+    fails(AMX_E_CORRUPT, amx_msg_read_mut(r.a, t, &w));
+    fails(AMX_E_CORRUPT, amx_msg_free(r.a, t));
+    assert_int_equal(store_stat(r.a).guards, 0);
+    amxi_st64_rlx(word_of(r.a, t), was);
     /* a pool's calls do not take it for one */
     struct amx_pool pool;
     fails(AMX_E_STALE, amx_pool_attach_block(r.h[0], r.block, 192, NULL, &pool));
@@ -673,7 +692,9 @@ static void wait_(int me, void *ctx)
             all[i] = put(a, 1);
     }
     amxi_st32_rel(&w->begun, 2); /* the main thread lets the other one go */
-    while (!(amxi_ld32_sc(&amxi_store_head_at(a->base)->wait) & 1))
+    const amxi_a32 *word = &amxi_store_head_at(a->base)->wait;
+    uint32_t before;
+    while (!((before = amxi_ld32_sc(word)) & 1))
         ; /* he has announced that he sleeps */
     if (w->how == 0)
         must_ok(amx_write_end(&wr));
@@ -682,6 +703,7 @@ static void wait_(int me, void *ctx)
     else
         for (int i = 1; i < DEPTH; i++)
             must_ok(amx_msg_free(a, all[i]));
+    must(amxi_ld32_sc(word) >> 1 != before >> 1); /* he was woken, not left to look by himself */
 }
 
 static void *late(void *p)
