@@ -77,7 +77,8 @@ enum amx_err {
     AMX_E_OWNER = -25,      /**< the block's owner is not the one that this call needs */
     AMX_E_ALIVE = -26,      /**< the peer is alive */
     AMX_E_PARTIAL = -27,    /**< done in part: something is held by a process that is stopped or busy */
-    AMX_E_LAST_ = -28       /**< one past the last code */
+    AMX_E_QUOTA = -28,      /**< the owner has as many slots of the pool as one may have */
+    AMX_E_LAST_ = -29       /**< one past the last code */
 };
 
 /** The text for a code of `enum amx_err`; "unknown code" for any other number. Never null. Any thread, also in a

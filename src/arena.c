@@ -490,24 +490,30 @@ static uint32_t claimed_size(const amx_t *h, uint32_t k)
     return !u || (u >= AMXI_UNITS_MIN && fits(h, k, u)) ? u : UINT32_MAX;
 }
 
-/* The block at k is CACHED by us: into the magazine, or back. */
-AMXI_SLOW static int freed(amx_t *h, uint32_t k)
+/* The block at k is CACHED by us: back to its sector or sectors. u: its size, 0 a large one. *out: in bytes. */
+static int to_sector(amx_t *h, uint32_t k, uint32_t u, uint64_t *out)
 {
-    uint32_t u = claimed_size(h, k);
-    if (u == UINT32_MAX)
-        return AMX_E_CORRUPT;
-    if (u && u <= h->uc)
-        return free_slow(h, k, amxi_bin(u));
+    uint64_t bytes = 0;
+    *out = (uint64_t)u * AMXI_UNIT;
     if (u) {
         amxi_give_back(h, &k, 1);
         return AMX_OK;
     }
-    uint64_t bytes;
     if (amxi_extent_usable(h->seg, k, &bytes) == AMX_OK)
-        add_flow(h, AMXI_F_RETURNED, bytes + AMXI_UNIT);
+        add_flow(h, AMXI_F_RETURNED, *out = bytes + AMXI_UNIT);
     int e = amxi_extent_free(h->seg, h->tag, k);
     amxi_wake(h);
     return e;
+}
+
+/* The block at k is CACHED by us: into the magazine, or back. */
+AMXI_SLOW static int freed(amx_t *h, uint32_t k)
+{
+    uint64_t bytes;
+    uint32_t u = claimed_size(h, k);
+    if (u == UINT32_MAX)
+        return AMX_E_CORRUPT;
+    return u && u <= h->uc ? free_slow(h, k, amxi_bin(u)) : to_sector(h, k, u, &bytes);
 }
 
 #define LOSSES 8 /* of a free against changes of state, before it answers AMX_E_BUSY */
@@ -609,6 +615,13 @@ int amxi_claim(amx_t *h, uint32_t k, amx_ref ref, uint32_t *u)
 int amxi_claimed(amx_t *h, uint32_t k)
 {
     return freed(h, k);
+}
+
+int amxi_free_uncached(amx_t *h, amx_ref ref, uint64_t *bytes)
+{
+    uint32_t k = AMXI_REF_UNIT(ref) - h->first_pu, u;
+    int e = k < h->units ? amxi_claim(h, k, ref, &u) : AMX_E_OFFSET;
+    return e ? e : to_sector(h, k, u, bytes);
 }
 
 int amx_free(amx_t *h, amx_ref ref)

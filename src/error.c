@@ -30,6 +30,7 @@ static const char *const texts[] = {
     [-AMX_E_OWNER] = "the block's owner is not the one that this call needs",
     [-AMX_E_ALIVE] = "the peer is alive",
     [-AMX_E_PARTIAL] = "done in part: something is held by others",
+    [-AMX_E_QUOTA] = "the owner has as many slots of the pool as one may have",
 };
 _Static_assert(sizeof texts / sizeof *texts == -AMX_E_LAST_, "a text for each code");
 

@@ -49,7 +49,10 @@ static bool fits(const struct amxi_object *o, uint64_t bytes)
 {
     return o->kind && o->count && o->stride >= 8 && o->stride % 8 == 0 && o->first % 8 == 0 && o->to <= AMX_STATE_MAX &&
            o->pairs <= AMX_OBJECT_PAIRS && bytes >= 8 && o->first <= bytes - 8 &&
-           (uint64_t)(o->count - 1) * o->stride <= bytes - 8 - o->first;
+           (uint64_t)(o->count - 1) * o->stride <= bytes - 8 - o->first &&
+           (!o->cells_at ||
+            (o->cells_at % AMXI_UNIT == 0 && !o->pairs && o->to == AMX_STATE_FREE && o->cells_from < o->count &&
+             o->cells_at <= bytes && (uint64_t)(o->count - o->cells_from) * 8 <= bytes - o->cells_at));
 }
 
 static void load(const struct amxi_object_body *b, struct amxi_object *o)
@@ -60,6 +63,8 @@ static void load(const struct amxi_object_body *b, struct amxi_object *o)
                               .kind = amxi_ld32_rlx(&b->kind),
                               .ref = amxi_ld64_rlx(&b->ref),
                               .first = amxi_ld64_rlx(&b->first),
+                              .cells_at = (uint64_t)amxi_ld32_rlx(&b->cells) * AMXI_UNIT,
+                              .cells_from = amxi_ld32_rlx(&b->cells_from),
                               .to = to & 0xffff,
                               .pairs = to >> 16};
     for (uint32_t k = 0; k < AMX_OBJECT_PAIRS; k++) {
@@ -78,6 +83,7 @@ bool amxi_object_read(const struct amxi_seg *s, uint32_t i, struct amxi_object *
     o->words = payload_of(s, o->ref, &bytes);
     if (!o->words || !fits(o, bytes) || word_of(s, i) != w)
         return false;
+    o->cells = o->cells_at ? o->words + o->cells_at : NULL;
     o->words += o->first;
     return true;
 }
@@ -122,6 +128,8 @@ static int describe(const struct amx_object *in, struct amxi_object *o)
                               .kind = in->kind,
                               .ref = in->ref,
                               .first = in->first,
+                              .cells_at = in->cells,
+                              .cells_from = in->cells_from,
                               .to = in->to,
                               .pairs = in->pairs};
     if (o->pairs > AMX_OBJECT_PAIRS)
@@ -143,6 +151,8 @@ static void store(struct amxi_object_body *b, const struct amxi_object *o)
     amxi_st32_rlx(&b->stride, o->stride);
     amxi_st32_rlx(&b->count, o->count);
     amxi_st32_rlx(&b->to, o->to | o->pairs << 16);
+    amxi_st32_rlx(&b->cells, (uint32_t)(o->cells_at / AMXI_UNIT)); /* within a segment of at most 64 GiB: fits */
+    amxi_st32_rlx(&b->cells_from, o->cells_from);
     for (uint32_t k = 0; k < AMX_OBJECT_PAIRS; k++)
         amxi_st32_rlx(&b->pair[k], o->from[k] | o->into[k] << 16);
 }
@@ -239,6 +249,8 @@ int amx_objects(const amx_t *h, amx_object_fn *fn, void *ctx)
                                  (uint16_t)o.pairs,
                                  {0},
                                  {0},
+                                 o.cells_at,
+                                 o.cells_from,
                                  ID(AMXI_O_EPOCH(w), i)};
         for (uint32_t k = 0; k < o.pairs; k++) {
             out.from[k] = (uint16_t)o.from[k];

@@ -501,6 +501,19 @@ static void snapshot(const struct amxi_seg *s, struct dead *d, uint32_t peer)
     }
 }
 
+/* Frees the block that a dead one's CACHED word owns: nobody alive changes that word any more. 2 the block, 3 its cell. */
+static void free_owned(amx_t *h, struct dead *d, amxi_a64 *word, uint64_t w, amxi_a64 *cell)
+{
+    uint64_t bytes, ref = amxi_ld64_acq(cell); /* pairs with who links a block after he has taken the word */
+    if (!ref || amxi_ld64_rlx(word) != w)      /* the cell is a later life's: ours is over */
+        return;
+    if (!amxi_free_uncached(h, ref, &bytes)) { /* stale: freed already, by him or by another recoverer */
+        d->sum.blocks++;
+        d->sum.bytes += bytes;
+    }
+    (void)amxi_cas64_rlx(cell, &ref, AMX_REF_NONE); /* lost: another did it, and may have freed the word by now */
+}
+
 /* The words of the dead in an object. Its entry is read after `purging` was set, so the block stays while we are here:
  * docs/design.md, "Objects". */
 static void purge_object(amx_t *h, uint32_t i, struct dead *d)
@@ -509,13 +522,22 @@ static void purge_object(amx_t *h, uint32_t i, struct dead *d)
     if (!amxi_object_read(h->seg, i, &o))
         return; /* none, or its block is not what it was: nothing in there can be theirs */
     for (uint32_t k = 0; k < o.count && !d->stop; k++) {
-        amxi_a64 *word = amxi_object_word(&o, k);
+        amxi_a64 *word = amxi_object_word(&o, k), *cell = amxi_object_cell(&o, k);
         uint64_t w = amxi_ld64_acq(word), to = 0; /* pairs with the exchange that made it the dead one's */
         bool kept = false, won = false;
         while (!won && is_dead(d, AMXI_W0_OWNER(w))) { /* as in claim_dead */
             uint32_t state = AMXI_W0_STATE(w);
             kept = state >= AMX_STATE_KEPT;
-            to = AMXI_W0(kept ? state : amxi_object_after(&o, state), 0, AMXI_W0_GEN(w));
+            if (cell && !kept &&
+                state != AMX_STATE_CACHED) { /* 1 still the dead one's: if we die too, the next goes on */
+                to = AMXI_W0(AMX_STATE_CACHED, AMXI_W0_OWNER(w), AMXI_W0_GEN(w));
+                if (!amxi_cas64_ar(word, &w, to)) /* as in claim_dead */
+                    continue;
+                w = to;
+            }
+            if (cell && !kept)
+                free_owned(h, d, word, w, cell);
+            to = AMXI_W0(kept ? state : amxi_object_after(&o, state), 0, AMXI_W0_GEN(w)); /* 4 */
             won = amxi_cas64_ar(word, &w, to);
         }
         if (!won)
@@ -559,11 +581,11 @@ static void purge_all(amx_t *h, struct dead *d)
     const struct amxi_seg *s = h->seg;
     for (uint32_t i = 0; i < s->g.sectors; i++)
         steal(h, i, d);
+    purge_objects(h, d); /* first: the blocks that it frees may be in sectors that we have not touched before */
     for (uint32_t i = 0; i < s->g.sectors; i++)
         if (touched_by_dead(s, d, i) && (d->stop || !purge_sector(h, i, d)))
             d->sum.sectors_left++; /* the touched bit stays, recycle sees it */
     tell_gifts(h, d);
-    purge_objects(h, d);
     if (d->sum.blocks || d->sum.sectors_rebuilt)
         amxi_wake(h);
 }

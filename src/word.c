@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "word.h"
 #include "amx_object.h"
-#include "arena.h"
+#include "block.h"
 
 static bool cas_by(enum amx_order order, amxi_a64 *p, uint64_t *old, uint64_t v)
 {
@@ -39,6 +39,23 @@ int amxi_word_change(amxi_a64 *word, uint64_t *w, uint32_t gen, struct amxi_chan
             return AMX_OK;
         }
     }
+}
+
+int amxi_word_publish(const amx_t *h, amx_ref block)
+{
+    struct amxi_at at;
+    struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, 0, false, true, false, AMX_ACQ_REL, 0};
+    int e = amxi_find(h, block, h->units, &at);
+    return e ? e : amxi_word_change(&at.b->w0, &at.w, AMXI_REF_GEN(block), &c);
+}
+
+bool amxi_word_ran_short(amx_t *h)
+{
+    struct amx_recovery r = {.struct_size = sizeof r};
+    if (h->seg->manual)
+        return false;
+    (void)amx_recover(h, 0, NULL, NULL, &r); /* in part: what it could not reach the next call looks for */
+    return r.words != 0;
 }
 
 int amxi_word_refuse(const amx_t *h, bool write)
