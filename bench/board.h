@@ -13,7 +13,7 @@
 #define MAX_THREADS 16u
 #define SEGMENT     (50u << 20) /* bytes, as the seed loop was published */
 
-enum workload { SEED_LOOP, PAIR_64, PRODUCER_CONSUMER, HAND_OVER, FILL_HEAL, LARGE, WORKLOADS };
+enum workload { SEED_LOOP, PAIR_64, PRODUCER_CONSUMER, HAND_OVER, FILL_HEAL, LARGE, SLOTS, WORKLOADS };
 enum mode { TIMED, LATENCY, VERIFIED, MODES };
 
 /* --- Latencies: a logarithmic histogram, 32 steps per octave ------------------------------------------------- */

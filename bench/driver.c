@@ -15,24 +15,26 @@
 
 #define LATENCY_REPS 3u
 
-const char *const workload_name[WORKLOADS] = {"seed-loop", "pair-64",   "producer-consumer",
-                                              "hand-over", "fill-heal", "large"};
+const char *const workload_name[WORKLOADS] = {"seed-loop", "pair-64", "producer-consumer", "hand-over", "fill-heal",
+                                              "large",     "slots"};
 const char *const point_name[POINTS] = {"p50", "p99", "p99.9", "p99.99"};
 
 /* How much of OPS a workload gets, so that it takes about as long as the seed loop. */
-static const unsigned share[WORKLOADS] = {1, 1, 4, 8, 40, 40};
+static const unsigned share[WORKLOADS] = {1, 1, 4, 8, 40, 40, 1};
 
 const struct bench_system_row systems[SYSTEMS] = {
-    {"amx", true, {1, 1, 1, 1, 1, 1}},
-    {"glibc", false, {1, 1, 1, 1, 1, 1}},
-    {"mimalloc", false, {1, 1, 1, 1, 1, 1}},
-    {"jemalloc", false, {1, 1, 1, 1, 1, 1}},
-    {"tcmalloc", false, {1, 1, 1, 1, 1, 1}},
-    {"boost-rbtree", true, {50, 50, 10, 10, 10, 2}},
-    {"boost-seqfit", true, {50, 10, 5, 50, 50, 2}},
-    {"tlsf", true, {10, 10, 5, 5, 1, 1}},
-    {"treiber", true, {5, 5, 2, 2, 1, 1}},
-    {"loop", false, {1, 1, 1, 1, 1, 1}},
+    {"amx", true, false, {1, 1, 1, 1, 1, 1, 1}},
+    {"glibc", false, false, {1, 1, 1, 1, 1, 1, 1}},
+    {"mimalloc", false, false, {1, 1, 1, 1, 1, 1, 1}},
+    {"jemalloc", false, false, {1, 1, 1, 1, 1, 1, 1}},
+    {"tcmalloc", false, false, {1, 1, 1, 1, 1, 1, 1}},
+    {"boost-rbtree", true, false, {50, 50, 10, 10, 10, 2, 1}},
+    {"boost-seqfit", true, false, {50, 10, 5, 50, 50, 2, 1}},
+    {"tlsf", true, false, {10, 10, 5, 5, 1, 1, 1}},
+    {"treiber", true, false, {5, 5, 2, 2, 1, 1, 4}},
+    {"pool", true, true, {1, 1, 1, 1, 1, 1, 4}},
+    {"ring", true, true, {1, 1, 1, 1, 1, 1, 4}},
+    {"loop", false, false, {1, 1, 1, 1, 1, 1, 1}},
 };
 
 /* Threads of one workload stand in a row, then its processes: so do the tables. */
@@ -55,6 +57,11 @@ const struct config configs[CONFIGS] = {
     {FILL_HEAL, 1, 1},
     {LARGE, 1, 1},
     {LARGE, 2, 1},
+    {SLOTS, 1, 1},
+    {SLOTS, 2, 1},
+    {SLOTS, 4, 1},
+    {SLOTS, 1, 2},
+    {SLOTS, 1, 4},
 };
 
 int config_of(enum workload w, unsigned threads, unsigned procs)
@@ -76,11 +83,15 @@ const char *config_text(int cfg, char buf[64])
     return buf;
 }
 
-/* Private heaps have one process; the loop alone is worth a line where nothing is passed on. */
+/* Private heaps have one process; the loop alone is worth a line where nothing is passed on. Slots of one size are compared
+ * with each other and with the arena. */
 bool takes_part(const struct bench *b, int sys, int cfg)
 {
     const struct config *c = &configs[cfg];
+    bool of_slots = systems[sys].slots || sys == AMX || sys == TREIBER || sys == LOOP;
 
+    if (c->workload == SLOTS ? !of_slots : systems[sys].slots)
+        return false;
     return b->use_system[sys] && b->use_workload[c->workload] && (c->procs == 1 || systems[sys].shared) &&
            (sys != LOOP || c->threads == 1);
 }
@@ -348,6 +359,6 @@ int main(int argc, char **argv)
     }
     for (int c = 0; c < CONFIGS; c++)
         for (int m = 0; m < MODES; m++)
-            err |= *b.cell[AMX][c].failed[m] != 0;
+            err |= *b.cell[AMX][c].failed[m] != 0 || *b.cell[POOL][c].failed[m] != 0;
     return err ? 1 : 0;
 }

@@ -306,13 +306,14 @@ static bool take(struct amx_pool_part *x, uint32_t owner, amx_slot *out)
     amxi_a32 *rotor = (amxi_a32 *)(void *)&x->rotor;
     /* Owners begin apart, so that they share no line of words, and go on where they found something. */
     uint64_t turn = amxi_ld32_rlx(rotor), home = (uint64_t)(owner * UINT32_C(0x9e3779b1)) * groups >> 32;
-    for (uint64_t n = 0, g = (home + turn) % groups; n < groups; n++, g = g + 1 < groups ? g + 1 : 0)
+    uint64_t g = home + turn < groups ? home + turn : home + turn - groups; /* each is below: a division takes too long */
+    for (uint64_t n = 0; n < groups; n++, g = g + 1 < groups ? g + 1 : 0)
         if (take_hinted(x, g, owner, out)) {
             if (n)
-                amxi_st32_rlx(rotor, (uint32_t)((turn + n) % groups)); /* of the view; any value will do */
+                amxi_st32_rlx(rotor, (uint32_t)(turn + n < groups ? turn + n : turn + n - groups)); /* of the view */
             return true;
         }
-    for (uint64_t g = 0; g < groups; g++)
+    for (g = 0; g < groups; g++)
         if (take_swept(x, g, owner, out))
             return true;
     amxi_pool_raise_high(x, x->count);
