@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* amx pool: slot pools of a segment. One verb with actions; all but create attach read-only. */
+/* amx pool: slot pools of a segment. One verb with actions; all but create and quota attach read-only. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,17 +11,21 @@
 #include "out.h"
 #include "tool.h"
 
-static const struct option options[] = {{"lines", no_argument, NULL, 'L'},     {"root", required_argument, NULL, 'r'},
-                                        {"json", no_argument, NULL, 'j'},      {"notes", no_argument, NULL, 'N'},
-                                        {"dir", required_argument, NULL, 'd'}, {0}};
+static const struct option options[] = {{"lines", no_argument, NULL, 'L'},
+                                        {"root", required_argument, NULL, 'r'},
+                                        {"json", no_argument, NULL, 'j'},
+                                        {"notes", no_argument, NULL, 'N'},
+                                        {"quota", required_argument, NULL, 'q'},
+                                        {"dir", required_argument, NULL, 'd'},
+                                        {0}};
 
-static const struct out_col ls_columns[] = {{"POOL", false},   {"BLOCK", true}, {"CLASSES", true},
-                                            {"EXTENTS", true}, {"SLOTS", true}, {"USED", true}};
+static const struct out_col ls_columns[] = {{"POOL", false}, {"BLOCK", true}, {"CLASSES", true}, {"EXTENTS", true},
+                                            {"SLOTS", true}, {"USED", true},  {"QUOTA", true}};
 static const struct out_col info_columns[] = {{"POOL", false}, {"CLASS", true}, {"SLOT SIZE", true}, {"SLOTS", true},
                                               {"WORDS", true}, {"HINTS", true}, {"DATA", true}};
-static const struct out_col stat_columns[] = {{"POOL", false},     {"CLASS", true}, {"SLOT SIZE", true},
-                                              {"SLOTS", true},     {"USED", true},  {"HIGH", true},
-                                              {"PUBLISHED", true}, {"KEPT", true},  {"EXHAUSTED", true}};
+static const struct out_col stat_columns[] = {
+    {"POOL", false}, {"CLASS", true},     {"SLOT SIZE", true}, {"SLOTS", true},     {"USED", true},
+    {"HIGH", true},  {"PUBLISHED", true}, {"KEPT", true},      {"EXHAUSTED", true}, {"BYTES", true}};
 static const struct out_col check_columns[] = {
     {"POOL", false}, {"GRADE", false}, {"RULE", false}, {"OFFSET", true}, {"FINDING", false}};
 static const char *const grades[] = {
@@ -30,7 +34,7 @@ static const char *const grades[] = {
 struct want { /* what was asked for */
     const char *name, *dir;
     amx_ref pool; /* 0: all */
-    uint32_t flags;
+    uint32_t flags, quota;
     int root; /* -1: none */
     bool json, notes;
 };
@@ -54,9 +58,25 @@ static struct amx_pool_stats stats_of(const struct amx_pool *p, uint32_t c)
     return s;
 }
 
+/* Of the class whose slots are blocks as large as is asked for: a word in the place of a size. */
+static void slot_size(struct report *r, uint32_t bytes)
+{
+    bool arena = bytes == AMX_POOL_ARENA;
+
+    if (r->want->json) {
+        out_json_number(&r->j, "slot_size", bytes);
+        out_json_bool(&r->j, "arena", arena);
+    } else if (arena) {
+        out_table_cell(&r->table, "arena");
+    } else {
+        out_table_cell(&r->table, "%u", bytes);
+    }
+}
+
 static void ls_pool(struct report *r, const struct amx_pool *p, const struct amx_pool_place *at)
 {
     uint64_t extents = 0, slots = 0, used = 0;
+    uint32_t quota = 0;
 
     for (uint32_t c = 0; c < at->n; c++) {
         struct amx_pool_stats s = stats_of(p, c);
@@ -65,6 +85,7 @@ static void ls_pool(struct report *r, const struct amx_pool *p, const struct amx
         slots += s.count;
         used += s.used;
     }
+    (void)amx_pool_quota(p, &quota);
     if (r->want->json) {
         out_json_word(&r->j, "pool", at->block);
         out_json_word(&r->j, "base", at->base);
@@ -72,6 +93,7 @@ static void ls_pool(struct report *r, const struct amx_pool *p, const struct amx
         out_json_number(&r->j, "extents", extents);
         out_json_number(&r->j, "slots", slots);
         out_json_number(&r->j, "used", used);
+        out_json_number(&r->j, "quota", quota);
         return;
     }
     out_table_cell(&r->table, "%" PRIu64, at->block);
@@ -80,6 +102,7 @@ static void ls_pool(struct report *r, const struct amx_pool *p, const struct amx
     out_table_cell(&r->table, "%" PRIu64, extents);
     out_table_cell(&r->table, "%" PRIu64, slots);
     out_table_cell(&r->table, "%" PRIu64, used);
+    out_table_cell(&r->table, quota ? "%u" : "-", quota);
 }
 
 static void info_pool(struct report *r, const struct amx_pool *p, const struct amx_pool_place *at)
@@ -103,7 +126,7 @@ static void info_pool(struct report *r, const struct amx_pool *p, const struct a
     for (uint32_t c = 0; c < k.n; c++) {
         if (r->want->json) {
             out_json_open(&r->j, NULL, '{');
-            out_json_number(&r->j, "slot_size", k.cls[c].slot_size);
+            slot_size(r, k.cls[c].slot_size);
             out_json_number(&r->j, "slots", k.cls[c].count);
             out_json_word(&r->j, "words", l.cls[c].words);
             out_json_word(&r->j, "hints", l.cls[c].hints);
@@ -113,7 +136,7 @@ static void info_pool(struct report *r, const struct amx_pool *p, const struct a
         }
         out_table_cell(&r->table, "%" PRIu64, at->block);
         out_table_cell(&r->table, "%u", c);
-        out_table_cell(&r->table, "%u", k.cls[c].slot_size);
+        slot_size(r, k.cls[c].slot_size);
         out_table_cell(&r->table, "%u", k.cls[c].count);
         out_table_cell(&r->table, "0x%" PRIx64, l.cls[c].words);
         out_table_cell(&r->table, "0x%" PRIx64, l.cls[c].hints);
@@ -134,13 +157,13 @@ static void stat_pool(struct report *r, const struct amx_pool *p, const struct a
         const struct {
             const char *key;
             uint64_t value;
-        } number[] = {{"slot_size", s.slot_size}, {"slots", s.count},         {"used", s.used},
-                      {"high", s.high},           {"published", s.published}, {"kept", s.kept},
-                      {"exhausted", s.exhausted}, {"extents", s.extents}};
+        } number[] = {{"slots", s.count}, {"used", s.used},           {"high", s.high},   {"published", s.published},
+                      {"kept", s.kept},   {"exhausted", s.exhausted}, {"bytes", s.bytes}, {"extents", s.extents}};
         unsigned n = sizeof number / sizeof *number;
 
         if (r->want->json) {
             out_json_open(&r->j, NULL, '{');
+            slot_size(r, s.slot_size);
             for (unsigned i = 0; i < n; i++)
                 out_json_number(&r->j, number[i].key, number[i].value);
             out_json_close(&r->j);
@@ -148,6 +171,7 @@ static void stat_pool(struct report *r, const struct amx_pool *p, const struct a
         }
         out_table_cell(&r->table, "%" PRIu64, at->block);
         out_table_cell(&r->table, "%u", c);
+        slot_size(r, s.slot_size);
         for (unsigned i = 0; i + 1 < n; i++)
             out_table_cell(&r->table, "%" PRIu64, number[i].value);
     }
@@ -292,7 +316,7 @@ static int look(const struct action *a, const struct want *w)
 
 /* --- Making one ----------------------------------------------------------------------------------------------- */
 
-/* SIZE:COUNT */
+/* SIZE:COUNT, or arena:COUNT */
 static bool class_of(const char *text, struct amx_pool_class *out)
 {
     char size[32];
@@ -303,8 +327,11 @@ static bool class_of(const char *text, struct amx_pool_class *out)
         return false;
     memcpy(size, text, (size_t)(colon - text));
     size[colon - text] = '\0';
-    if (!tool_size(size, &bytes) || bytes == 0 || bytes > UINT32_MAX ||
-        !tool_number(colon + 1, 1, AMX_POOL_SLOTS, &count))
+    if (strcmp(size, "arena") == 0)
+        bytes = AMX_POOL_ARENA;
+    else if (!tool_size(size, &bytes) || bytes >= AMX_POOL_ARENA)
+        return false;
+    if (bytes == 0 || !tool_number(colon + 1, 1, AMX_POOL_SLOTS, &count))
         return false;
     *out = (struct amx_pool_class){(uint32_t)bytes, (uint32_t)count};
     return true;
@@ -337,12 +364,50 @@ static int create(const struct want *w, int argc, char **argv)
     if (err)
         return tool_fail_amx("pool", w->name, err, why);
     err = amx_pool_create(h, &k, &block, &p);
+    if (!err)
+        err = amx_pool_set_quota(&p, w->quota);
     if (!err && w->root >= 0)
         err = amx_root_set(h, (unsigned)w->root, block);
     if (!err)
         printf("%" PRIu64 "\n", block);
     (void)amx_close(h);
     return err ? tool_fail_amx("pool", w->name, err, NULL) : TOOL_OK;
+}
+
+/* --- Its quota ------------------------------------------------------------------------------------------------ */
+
+static int set_quota(const struct want *w)
+{
+    char why[256] = "";
+    struct amx_options opts = AMX_OPTIONS_INIT;
+    struct places all = {.n = 0};
+    struct amx_pool p;
+    bool found = false;
+    amx_t *h;
+    int err;
+
+    opts.dir = w->dir;
+    opts.peer_name = "amx pool";
+    opts.why = why;
+    opts.why_len = sizeof why;
+    err = amx_attach(w->name, &opts, &h);
+    if (err)
+        return tool_fail_amx("pool", w->name, err, why);
+    err = amx_pools(h, note_place, &all);
+    for (unsigned i = 0; !err && i < all.n; i++)
+        if (all.at[i].block == w->pool) {
+            found = true;
+            err = amx_pool_attach_block(h, w->pool, all.at[i].base, NULL, &p);
+            if (!err)
+                err = amx_pool_set_quota(&p, w->quota);
+        }
+    (void)amx_close(h);
+    if (err)
+        return tool_fail_amx("pool", w->name, err, NULL);
+    if (!found)
+        return tool_fail(TOOL_NOENT, "pool", "%s: there is no pool %" PRIu64 "\n  next: 'amx pool ls %s' lists them",
+                         w->name, w->pool, w->name);
+    return TOOL_OK;
 }
 
 static int run(int argc, char **argv)
@@ -360,6 +425,11 @@ static int run(int argc, char **argv)
             if (!tool_number(optarg, 0, AMX_ROOTS - 1, &n))
                 return tool_usage("pool", "'%s' is not a root, 0 to %d", optarg, AMX_ROOTS - 1);
             w.root = (int)n;
+            break;
+        case 'q':
+            if (!tool_number(optarg, 0, UINT32_MAX, &n))
+                return tool_usage("pool", "'%s' is not a number of slots", optarg);
+            w.quota = (uint32_t)n;
             break;
         case 'j':
             w.json = true;
@@ -380,6 +450,12 @@ static int run(int argc, char **argv)
     w.name = argv[1];
     if (strcmp(argv[0], "create") == 0)
         return create(&w, argc - 2, argv + 2);
+    if (strcmp(argv[0], "quota") == 0) {
+        if (argc != 4 || !tool_number(argv[2], 1, UINT64_MAX, &w.pool) || !tool_number(argv[3], 0, UINT32_MAX, &n))
+            return tool_usage("pool", "a quota is set by: quota NAME POOL SLOTS");
+        w.quota = (uint32_t)n;
+        return set_quota(&w);
+    }
     for (unsigned i = 0; i < sizeof actions / sizeof *actions; i++) {
         if (strcmp(argv[0], actions[i].name) != 0)
             continue;
@@ -393,13 +469,16 @@ static int run(int argc, char **argv)
 }
 
 const struct verb verb_pool = {
-    "pool", "create|ls|info|stat|check NAME [POOL | SIZE:COUNT...] [options]", "slot pools of a segment",
-    "  create NAME SIZE:COUNT...  makes a pool of these classes in a new block; prints its number\n"
+    "pool", "create|ls|info|stat|check|quota NAME [POOL | SIZE:COUNT...] [options]", "slot pools of a segment",
+    "  create NAME SIZE:COUNT...  makes a pool of these classes in a new block; prints its number. A last class\n"
+    "                             arena:COUNT: so many larger ones at a time come from the segment's memory\n"
+    "  quota NAME POOL SLOTS      the most slots that one owner may have from now on; 0: any number\n"
     "  ls NAME                    the pools of the segment\n"
     "  info NAME [POOL]           their classes and where they lie; offsets count from the pool's base\n"
     "  stat NAME [POOL]           how full they are, and how often a class was empty\n"
     "  check NAME [POOL]          every word of them; exit 4 if one is not legal or a dead process's\n\n"
     "      --lines     create: no two slots share a cache line; sizes are multiples of 64\n"
+    "      --quota N   create: the most slots that one owner may have\n"
     "      --root N    create: root 0 to 15 that is to name the pool's block\n"
     "      --notes     check: also what is no fault, as a hint that is missing\n"
     "  -d, --dir DIR   directory instead of $AMX_DIR or /dev/shm\n"
