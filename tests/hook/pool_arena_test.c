@@ -74,28 +74,35 @@ static const struct {
     void (*fn)(void);
     bool big;   /* its stores are the arena's, mostly, which have their own campaign */
     bool fresh; /* by one that never had a slot of this pool */
+    bool empty; /* a dead one has all that is left, so that it recovers him */
 } call[] = {
-    {"alloc", do_alloc, false, false},
-    {"alloc, fresh", do_alloc, false, true},
-    {"alloc, big", do_alloc_big, true, false},
-    {"alloc, no memory", do_alloc_none, true, false},
-    {"free", do_free, false, false},
-    {"free, big", do_free_big, true, false},
-    {"free, nobody's", do_free_nobodys, false, false},
-    {"free, nobody's, fresh", do_free_nobodys, false, true},
-    {"publish", do_publish, false, false},
-    {"adopt", do_adopt, false, false},
-    {"give", do_give, false, false},
-    {"keep", do_keep, false, false},
+    {"alloc", do_alloc, false, false, false},
+    {"alloc, fresh", do_alloc, false, true, false},
+    {"alloc, big", do_alloc_big, true, false, false},
+    {"alloc, no memory", do_alloc_none, true, false, false},
+    {"free", do_free, false, false, false},
+    {"free, big", do_free_big, true, false, false},
+    {"free, nobody's", do_free_nobodys, false, false, false},
+    {"free, nobody's, fresh", do_free_nobodys, false, true, false},
+    {"publish", do_publish, false, false, false},
+    {"adopt", do_adopt, false, false, false},
+    {"give", do_give, false, false, false},
+    {"keep", do_keep, false, false, false},
+    {"alloc, recovering", do_alloc, true, true, true},
 };
 enum { CALLS = sizeof call / sizeof *call };
 
-static void come(amx_t **h, struct amx_pool *pool)
+static void come(amx_t **h, struct amx_pool *pool, uint32_t flags)
 {
     struct amx_options o = AMX_OPTIONS_INIT;
-    o.flags = AMX_F_NO_RECOVER;
+    o.flags = flags;
     must_ok(amx_attach_fd(amx_fd(r.h[1]), &o, h));
     must_ok(amx_pool_attach_block(*h, r.block, BASE, &mixed, pool));
+}
+
+static void come_again(void)
+{
+    come(&r.h[0], &r.pool[0], AMX_F_NO_RECOVER);
 }
 
 static void set_for(int i)
@@ -103,7 +110,15 @@ static void set_for(int i)
     set();
     if (call[i].fresh) {
         must_ok(amx_close(r.h[0]));
-        come(&r.h[0], &r.pool[0]);
+        come(&r.h[0], &r.pool[0], call[i].empty ? 0 : AMX_F_NO_RECOVER);
+        r.owner[0] = amx_handle_id(r.h[0]);
+    }
+    if (call[i].empty) {
+        amx_slot s;
+        come(&third_h, &third, AMX_F_NO_RECOVER);
+        while (amx_pool_alloc(&third, 100, AMX_POOL_SELF, &s) == AMX_OK)
+            ;
+        drop(third_h);
     }
 }
 
@@ -190,14 +205,14 @@ static void killed(void **state)
             for (uint64_t m = 0, more = 1; more; m += m ? stride : 1 + (at * 5 + (uint64_t)i) % stride) {
                 set_for(i);
                 hit = shoot(call[i].fn, at, NULL);
-                come(&third_h, &third);
+                come(&third_h, &third, AMX_F_NO_RECOVER);
                 drop(r.h[0]);
                 more = m ? shoot(recover_third, m, NULL) : hit;
                 drop(third_h);
                 must_ok(amx_recover(r.h[1], 0, NULL, NULL, NULL));
                 kills += hit && !m;
                 doubles += hit && m && more;
-                come(&r.h[0], &r.pool[0]);
+                come_again();
                 uint64_t n = exact();
                 must(n >= 1 && n <= 3); /* theirs, nobody's, a gift or a kept one */
                 verify_(&r.pool[1], theirs);
@@ -242,7 +257,7 @@ static void stopped(void **state)
     uint64_t stops = 0;
     (void)state;
     for (int i = 0; i < CALLS; i++)
-        for (int way = 0; way < 2; way++)
+        for (int way = 0; way < 2 && !call[i].empty; way++)
             for (uint64_t at = 1, hit = 1; hit; at += call[i].big ? one_in(11) : 1) {
                 set_for(i);
                 hit = shoot(call[i].fn, at, way ? frees_all : everything);
@@ -288,7 +303,7 @@ static void late(void **state)
                 uint64_t w = amxi_ld64_rlx(pool_word(&r.pool[0], his[0]));
                 amxi_st64_rlx(pool_word(&r.pool[0], his[0]), w - AMX_STATE_ALLOCATED + AMX_STATE_CACHED);
             }
-            come(&third_h, &third);
+            come(&third_h, &third, AMX_F_NO_RECOVER);
             drop(r.h[0]);
             n_taken = 0;
             hit = shoot(recover_third, at, life_goes_on);
@@ -301,7 +316,7 @@ static void late(void **state)
             must_ok(amx_recover(r.h[1], 0, NULL, NULL, NULL));
             must(exact() == 2u + (uint64_t)n_taken);
             verify_(&r.pool[1], theirs);
-            come(&r.h[0], &r.pool[0]);
+            come_again();
             clear_up();
         }
     note("%" PRIu64 " stops, %" PRIu64 " slots another's by then", stops, reused);
@@ -323,7 +338,7 @@ static void saved(void **state)
     (void)state;
     for (uint64_t at = 1, hit = 1; hit; at += at < 30 ? 1 : one_in(11)) {
         set();
-        come(&third_h, &third);
+        come(&third_h, &third, AMX_F_NO_RECOVER);
         drop(r.h[0]);
         taken[0] = AMX_SLOT_NONE;
         hit = shoot(recover_third, at, he_saves);
@@ -334,7 +349,7 @@ static void saved(void **state)
         must(exact() == 2u + (taken[0] != AMX_SLOT_NONE));
         if (taken[0])
             verify_(&r.pool[1], taken[0]);
-        come(&r.h[0], &r.pool[0]);
+        come_again();
         clear_up();
     }
     note("%" PRIu64 " times saved, %" PRIu64 " times not", saved_ones, gone);
@@ -419,7 +434,7 @@ static void removal(void **state)
         if (amx_pools(r.h[1], any_pool, NULL)) {
             pools++;
             must(exact() <= 2); /* theirs and nobody's, if it did not come so far */
-            come(&r.h[0], &r.pool[0]);
+            come_again();
             clear_up();
             continue;
         }

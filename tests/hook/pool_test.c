@@ -92,6 +92,11 @@ static void do_recover_or_wait(void)
         (void)amx_pool_recover(&r.pool[0], 4, NULL, NULL); /* nobody's number: finds nothing */
 }
 
+static void do_set_quota(void)
+{
+    (void)amx_pool_set_quota(&r.pool[0], 2 * ALL);
+}
+
 static void do_extend(void)
 {
     if (r.kind == BLOCK)
@@ -117,6 +122,7 @@ static const struct {
     {"set_state, kept", do_keep, false, false},
     {"stat", do_stat, false, false},
     {"recover", do_recover_or_wait, false, false},
+    {"set_quota", do_set_quota, false, false},
     {"extend", do_extend, false, true},
 };
 enum { CALLS = sizeof call / sizeof *call };

@@ -161,6 +161,30 @@ static void views(void **state)
     room_close(&r);
 }
 
+/* What a view may take uncounted is one owner's, and ends with the quota that it was of. */
+static void not_anothers(void **state)
+{
+    struct room r;
+    amx_slot out;
+    room_open(&r, kind_of(state), &some);
+    ok(amx_pool_set_quota(&r.pool[0], Q));
+    (void)take(&r, 0, 1); /* counted: some more are free of it */
+    ok(amx_pool_set_quota(&r.pool[0], 1));
+    fails(AMX_E_QUOTA, amx_pool_alloc(&r.pool[0], 1, r.owner[0], &out));
+    ok(amx_pool_set_quota(&r.pool[0], Q));
+    if (kind_of(state) != BLOCK) { /* there a view is one handle's */
+        for (int i = 0; i < Q; i++)
+            ok(amx_pool_alloc(&r.pool[1], 1, 9, &out));
+        (void)take(&r, 0, 1);
+        fails(AMX_E_QUOTA, amx_pool_alloc(&r.pool[0], 1, 9, &out));
+        ok(amx_pool_recover(&r.pool[0], 9, NULL, NULL));
+    }
+    (void)room_bury(&r, 0, NULL);
+    ok(amx_pool_set_quota(&r.pool[0], 0));
+    pool_all_free(&r.pool[1], r.owner[1]);
+    room_close(&r);
+}
+
 static void counts_all_classes(void **state)
 {
     struct room r;
@@ -223,7 +247,13 @@ int main(void)
 #f " (block)", f, NULL, NULL, (void *)(uintptr_t)&block                                                        \
     }
     const struct CMUnitTest tests[] = {
-        EACH(exact), EACH(after_death), EACH(at_random), EACH(views), EACH(waits), cmocka_unit_test(counts_all_classes),
+        EACH(exact),
+        EACH(after_death),
+        EACH(at_random),
+        EACH(views),
+        EACH(waits),
+        EACH(not_anothers),
+        cmocka_unit_test(counts_all_classes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
