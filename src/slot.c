@@ -306,7 +306,7 @@ static bool take(struct amx_pool_part *x, uint32_t owner, amx_slot *out)
     amxi_a32 *rotor = (amxi_a32 *)(void *)&x->rotor;
     /* Owners begin apart, so that they share no line of words, and go on where they found something. */
     uint64_t turn = amxi_ld32_rlx(rotor), home = (uint64_t)(owner * UINT32_C(0x9e3779b1)) * groups >> 32;
-    uint64_t g = home + turn < groups ? home + turn : home + turn - groups; /* each is below: a division takes too long */
+    uint64_t g = home + turn < groups ? home + turn : home + turn - groups; /* no division */
     for (uint64_t n = 0; n < groups; n++, g = g + 1 < groups ? g + 1 : 0)
         if (take_hinted(x, g, owner, out)) {
             if (n)
