@@ -67,7 +67,8 @@ typedef uint64_t amx_slot;
  * A class of slots. Source: SizeClassConfig.
  * The last class may have the slot size AMX_POOL_ARENA, in a segment: it serves requests that are above all other classes.
  * Each of its slots is a block of the arena, as large as was asked for, under a reference, an owner and a state as any other
- * slot; the block comes and goes with the slot. `count` bounds how many there are at a time; a slot takes 16 bytes here.
+ * slot; the block comes and goes with the slot. `count` bounds how many there are at a time; a slot takes 16 bytes here. Such a
+ * pool must be removed before its own block is freed: nobody else knows the blocks.
  */
 struct amx_pool_class {
     uint32_t slot_size; /**< bytes, a multiple of 16, or AMX_POOL_ARENA */

@@ -419,6 +419,30 @@ static void large_messages(void **state)
     close_scene(&s);
 }
 
+static int count_last(const struct amx_kept *k, void *ctx)
+{
+    *(int *)ctx += k->last != 0;
+    return 0;
+}
+
+/* A slot's block is no gift that its receiver was not told of: who is asked what to do with those does not free it. */
+static void not_handed(void **state)
+{
+    struct scene s;
+    int last = 0;
+    (void)state;
+    open_scene(&s, BLOCK, &mixed, 1);
+    struct answer a = ask(&s.n[0], ALLOC, 5000, 0);
+    ok(a.e);
+    ok(ask(&s.n[0], PUBLISH, a.value, 0).e);
+    wait_killed(s.n[0].pid);
+    forget(&s.n[0]);
+    ok(amx_recover(s.h, 0, count_last, &last, NULL));
+    assert_int_equal(last, 0);
+    ok(amx_pool_free(&s.pool, a.value));
+    close_scene(&s);
+}
+
 /* Workers on slots of both kinds; one is killed again and again. Blocks and slots are as many as before. */
 static void large_killed_in_the_middle(void **state)
 {
@@ -583,6 +607,7 @@ int main(int argc, char **argv)
         EACH(dead_hog),
         EACH(quota),
         cmocka_unit_test(large_messages),
+        cmocka_unit_test(not_handed),
         cmocka_unit_test(large_killed_in_the_middle),
         cmocka_unit_test(kept_in_a_segment),
     };
