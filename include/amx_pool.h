@@ -96,6 +96,20 @@ struct amx_pool_offsets {
     } cls[AMX_POOL_CLASSES];
 };
 
+/** A class's own slots, or an extent of it. The fields are the library's. */
+struct amx_pool_part {
+    unsigned char *base; /* of the pool, or of an extent */
+    uint64_t object, bytes;
+    amx_ref block;
+    uint64_t words, hints, data; /* from base */
+    uint32_t class_index;
+    uint32_t entry; /* of its description, at base */
+    uint32_t slot_size, count;
+    uint32_t first; /* index of its first slot in the class */
+    uint32_t word;  /* which of the object's words is that of its first slot */
+    uint32_t rotor; /* where the search begins: relaxed, whoever uses the view */
+};
+
 /** A view on a pool. The fields are the library's. */
 struct amx_pool {
     unsigned char *base;
@@ -103,18 +117,7 @@ struct amx_pool {
     uint32_t n, flags;
     uint32_t parts; /* the classes, then extents as they are met */
     uint64_t room;  /* of a quota: relaxed, whoever uses the view */
-    struct amx_pool_part {
-        unsigned char *base; /* of the pool, or of an extent */
-        uint64_t object, bytes;
-        amx_ref block;
-        uint64_t words, hints, data; /* from base */
-        uint32_t class_index;
-        uint32_t entry; /* of its description, at base */
-        uint32_t slot_size, count;
-        uint32_t first; /* index of its first slot in the class */
-        uint32_t word;  /* which of the object's words is that of its first slot */
-        uint32_t rotor; /* where the search begins: relaxed, whoever uses the view */
-    } part[AMX_POOL_CLASSES + AMX_POOL_EXTENTS];
+    struct amx_pool_part part[AMX_POOL_CLASSES + AMX_POOL_EXTENTS];
 };
 
 /* --- Making ----------------------------------------------------------------------------------------------------- */

@@ -117,7 +117,6 @@ AMXI_DEFINE_ST(32, rlx, __ATOMIC_RELAXED)
 AMXI_DEFINE_ST(32, rel, __ATOMIC_RELEASE)
 AMXI_DEFINE_ST(32, sc, __ATOMIC_SEQ_CST)
 AMXI_DEFINE_CAS(32, sc, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
-AMXI_DEFINE_CAS(32, rlx, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 AMXI_DEFINE_RMW(32, or, sc, __ATOMIC_SEQ_CST)
 AMXI_DEFINE_RMW(32, and, sc, __ATOMIC_SEQ_CST)
 AMXI_DEFINE_RMW(32, add, rlx, __ATOMIC_RELAXED)
@@ -128,13 +127,23 @@ AMXI_DEFINE_LD(8, rlx, __ATOMIC_RELAXED)
 AMXI_DEFINE_LD(8, acq, __ATOMIC_ACQUIRE)
 AMXI_DEFINE_ST(8, rlx, __ATOMIC_RELAXED)
 
-/* The one load of the library that may meet bytes which a neighbour is writing as payload: a possible footer
- * (sector.c). What it returns is believed only if a header confirms it. */
+/* The two loads of the library that may meet bytes which a neighbour is writing as payload: of a possible footer (sector.c),
+ * believed only if a header confirms it, and of a message's header, told as a sample (store_look.c). */
 AMXI_NO_TSAN __attribute__((unused)) static uint32_t amxi_ld32_peek(const amxi_a32 *p)
 {
     AMXI_LOOK_(p);
     AMXI_QUIET();
     uint32_t v = (uint32_t)AMXI_SEEN_(p, __atomic_load_n(&p->v_, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+    AMXI_LOUD();
+    AMXI_KNOWN(v);
+    return v;
+}
+
+AMXI_NO_TSAN __attribute__((unused)) static uint64_t amxi_ld64_peek(const amxi_a64 *p)
+{
+    AMXI_LOOK_(p);
+    AMXI_QUIET();
+    uint64_t v = (uint64_t)AMXI_SEEN_(p, __atomic_load_n(&p->v_, __ATOMIC_ACQUIRE), __ATOMIC_ACQUIRE);
     AMXI_LOUD();
     AMXI_KNOWN(v);
     return v;

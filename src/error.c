@@ -14,7 +14,7 @@ static const char *const texts[] = {
     [-AMX_E_STALE] = "stale reference: of another segment or of a life that is over",
     [-AMX_E_FOREIGN] = "foreign pointer: not into this segment's data",
     [-AMX_E_WILD] = "wild pointer or offset: no block begins there",
-    [-AMX_E_FULL] = "full: no free entry in a table of the segment",
+    [-AMX_E_FULL] = "full: no free entry in a table, or a mark is reached",
     [-AMX_E_CORRUPT] = "corrupt: the segment contradicts itself",
     [-AMX_E_PEER_DEAD] = "the other handle is closed or its process is dead",
     [-AMX_E_FORKED] = "the handle belongs to the parent process: attach first",
@@ -31,6 +31,11 @@ static const char *const texts[] = {
     [-AMX_E_ALIVE] = "the peer is alive",
     [-AMX_E_PARTIAL] = "done in part: something is held by others",
     [-AMX_E_QUOTA] = "the owner has as many slots of the pool as one may have",
+    [-AMX_E_BORROWED] = "already borrowed",
+    [-AMX_E_BORROW_ACTIVE] = "borrow active: somebody holds a guard",
+    [-AMX_E_POISONED] = "poisoned: a change of the message was not finished",
+    [-AMX_E_NO_GUARD] = "no guard: all read guards are in use",
+    [-AMX_E_TYPE] = "a payload of another type",
 };
 _Static_assert(sizeof texts / sizeof *texts == -AMX_E_LAST_, "a text for each code");
 

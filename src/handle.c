@@ -38,8 +38,8 @@ static bool entry_open(struct amxi_seg *s, uint32_t i, uint64_t w, uint64_t epoc
     if (!inherits)
         amxi_st32_rlx(&b->objects, 0);
     amxi_a32 *high = &amxi_head(s)->handles_high;
-    uint32_t old = amxi_ld32_rlx(high);
-    while (old < i + 1 && !amxi_cas32_rlx(high, &old, i + 1))
+    uint32_t old = amxi_ld32_sc(high); /* sc, if another raised it too: in front of our guards, see guard.c */
+    while (old < i + 1 && !amxi_cas32_sc(high, &old, i + 1))
         ; /* each loss raised it: at most one turn per entry */
     amxi_st64_sc(&b->word, AMXI_H_WORD(AMXI_H_OPEN, s->peer, epoch));
     return true;
@@ -169,6 +169,8 @@ int amx_unshare(amx_t *h)
     struct amxi_seg *s = h->seg;
     uint32_t i = h->tag - 1;
     s->open[i] = NULL;
+    for (uint32_t g = 0; g < s->g.guards; g++) /* they lapse with the handle; its next tenant has none */
+        amxi_st64_rel(amxi_guard(s, i, g), 0); /* as amx_read_end */
     amxi_st64_sc(&amxi_handle(s, i)->word, AMXI_H_WORD(AMXI_H_CLOSED, s->peer, h->epoch));
     amxi_os_unmap(h, sizeof *h);
     return AMX_OK;

@@ -209,7 +209,7 @@ static_assert(sizeof(struct amxi_handle_body) == 128, "two lines");
 #define AMXI_H_PEER(w)        ((uint32_t)((w) >> 4 & 0xff))
 #define AMXI_H_EPOCH(w)       ((w) >> 12)
 #define AMXI_H_WORD(st, p, e) ((uint64_t)(st) | (uint64_t)(p) << 4 | (uint64_t)(e) << 12)
-/* Guards: handles * guards words, each an amx_ref that a reader protects; written by the tenant. */
+/* Guards: handles * guards words, each a message that the tenant reads (guard.c), or 0; written by the tenant. */
 /* amx_id of a handle: epoch << 12 | entry + 1. */
 #define AMXI_ID(tag, epoch)   ((uint64_t)(epoch) << 12 | (tag))
 #define AMXI_ID_TAG(id)       ((uint32_t)((id)&0xfff))

@@ -28,6 +28,8 @@ void amxi_os_close(int fd);
 /* memory */
 int amxi_os_map(int fd, uint64_t size, uint64_t reserve, bool write, const void *hint, void **out);
 void amxi_os_unmap(void *p, uint64_t len);
+int amxi_os_pin(const void *p, uint64_t len); /* locked into memory */
+void amxi_os_unpin(const void *p, uint64_t len);
 int amxi_os_private(size_t len, void **out); /* zeroed pages that a forked child sees as zero again */
 
 /* locks of open file descriptions: drop with the last descriptor of the description, not at any close */

@@ -263,6 +263,16 @@ void amxi_os_unmap(void *p, uint64_t len)
         munmap(p, len);
 }
 
+int amxi_os_pin(const void *p, uint64_t len)
+{
+    return mlock(p, len) ? -errno : 0;
+}
+
+void amxi_os_unpin(const void *p, uint64_t len)
+{
+    (void)munlock(p, len);
+}
+
 int amxi_os_private(size_t len, void **out)
 {
     void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -174,27 +174,39 @@ static void format(unsigned char *base, const struct amx_pool_config *k, const s
     amxi_st64_rel(&b->magic, AMXI_POOL_MAGIC); /* 3 pairs with the acquire in read_head */
 }
 
-static int make(void *region, size_t len, size_t base, const struct amx_pool_config *config, bool segment,
+static int make(void *region, size_t len, size_t base, const struct amx_pool_config *config, bool segment, uint64_t gen,
                 struct amx_pool *out)
 {
     struct amx_pool_offsets l;
     unsigned char *p = NULL;
-    uint64_t gen; /* random: references to what was here before are stale, but for one chance in 2^32 */
     if (!config || !out)
         return AMX_E_INVAL;
     struct amx_pool_config k = *config;
     if (amx_pool_layout(&k, &l) || (has_arena(&k) && !segment) || place(region, len, base, &p) || l.bytes > len - base)
         return AMX_E_INVAL;
-    if (amxi_os_random(&gen, sizeof gen))
-        return AMX_E_SYS;
     format(p, &k, &l, gen & AMXI_GEN_MASK);
     view(p, &k, &l, out);
     return AMX_OK;
 }
 
+int amxi_pool_make(void *region, size_t len, size_t base, const struct amx_pool_config *config, uint64_t gen,
+                   struct amx_pool *out)
+{
+    return make(region, len, base, config, false, gen, out);
+}
+
+static int make_any(void *region, size_t len, size_t base, const struct amx_pool_config *config, bool segment,
+                    struct amx_pool *out)
+{
+    uint64_t gen; /* random: references to what was here before are stale, but for one chance in 2^32 */
+    if (amxi_os_random(&gen, sizeof gen))
+        return AMX_E_SYS;
+    return make(region, len, base, config, segment, gen, out);
+}
+
 int amx_pool_init(void *region, size_t len, size_t base, const struct amx_pool_config *config, struct amx_pool *out)
 {
-    return make(region, len, base, config, false, out);
+    return make_any(region, len, base, config, false, out);
 }
 
 int amx_pool_discover(const void *region, size_t len, size_t base, struct amx_pool_config *out)
@@ -292,7 +304,7 @@ int amx_pool_init_block(amx_t *h, amx_ref block, size_t base, const struct amx_p
     if (!config)
         return AMX_E_INVAL;
     struct amx_pool_config k = *config;
-    e = make(region, len, base, &k, true, &p); /* 1 */
+    e = make_any(region, len, base, &k, true, &p); /* 1 */
     if (e || (e = amx_pool_layout(&k, &l)))
         return e;
     struct amx_object o = object_of(block, base, &k, &l, AMX_POOL_KIND | p.n);
@@ -442,7 +454,7 @@ int amx_pool_extend(struct amx_pool *pool, uint32_t class_index, uint32_t count)
     e = amx_alloc_aligned(h, AMX_POOL_ALIGN, bytes, &block); /* 1 ours */
     if (e)
         return e;
-    if ((e = amx_ptr(h, block, &region)) || (e = make(region, bytes, 0, &k, true, &made)) ||
+    if ((e = amx_ptr(h, block, &region)) || (e = make_any(region, bytes, 0, &k, true, &made)) ||
         !amxi_cas64_ar(next, &was, block)) { /* 2 releases it to amxi_pool_more() */
         (void)amx_free(h, block);
         return e ? e : amxi_pool_more(pool, class_index) ? AMX_OK : AMX_E_BUSY; /* another was faster: it has grown */

@@ -27,8 +27,8 @@ int amx_pool_walk(const struct amx_pool *pool, amx_pool_walk_fn *fn, void *ctx)
         for (uint32_t i = 0; !e && i < x->count; i++) {
             uint64_t w = amxi_ld64_acq(amxi_pool_word_at(x, i)), bytes = bytes_of(pool, x, i, w);
             struct amx_pool_slot s = {.struct_size = sizeof s,
-                                      .ref = amxi_state_live(AMXI_W0_STATE(w)) ? amxi_pool_slot_of(x, i, w)
-                                                                               : AMX_SLOT_NONE,
+                                      .ref =
+                                          amxi_slot_live(AMXI_W0_STATE(w)) ? amxi_pool_slot_of(x, i, w) : AMX_SLOT_NONE,
                                       .class_index = x->class_index,
                                       .index = x->first + i,
                                       .bytes = bytes,
@@ -54,7 +54,7 @@ int amx_pool_stat(const struct amx_pool *pool, uint32_t class_index, struct amx_
         uint32_t used = 0;
         for (uint32_t i = 0; i < x->count; i++) {
             uint64_t w = amxi_ld64_rlx(amxi_pool_word_at(x, i));
-            bool live = amxi_state_live(AMXI_W0_STATE(w));
+            bool live = amxi_slot_live(AMXI_W0_STATE(w));
             used += live || AMXI_W0_STATE(w) == AMX_STATE_CACHED;
             s.bytes += live ? bytes_of(pool, x, i, w) : 0;
             s.published += live && !AMXI_W0_OWNER(w);
@@ -152,7 +152,7 @@ static void check_word(struct check *k, uint32_t i)
         return;
     }
     k->sum.used++;
-    if (!amxi_state_live(state) && !midway) {
+    if (!amxi_slot_live(state) && !midway) {
         remark(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is in state %u", c, at, state);
         return;
     }

@@ -75,9 +75,9 @@ static int owner_of(const struct amx_pool *p, amx_id owner, uint32_t *out)
 }
 
 /* Before a slot there becomes ours: recovery looks only where we were. */
-static int touch(const struct amx_pool *p, const struct amx_pool_part *x)
+static int touch(amx_t *h, const struct amx_pool_part *x)
 {
-    return p->h ? amx_object_touch(p->h, x->object) : AMX_OK;
+    return h ? amx_object_touch(h, x->object) : AMX_OK;
 }
 
 struct at {
@@ -320,14 +320,25 @@ static bool take(struct amx_pool_part *x, uint32_t owner, amx_slot *out)
     return false;
 }
 
+int amxi_slot_take(amx_t *h, struct amx_pool_part *x, uint32_t owner, amx_slot *out)
+{
+    int e = touch(h, x);
+    return e ? e : take(x, owner, out) ? AMX_OK : AMX_E_NOMEM;
+}
+
+void amxi_slot_exhausted(const struct amx_pool_part *first)
+{
+    (void)amxi_add64_rlx(&amxi_pool_class_of(first)->exhausted, 1);
+}
+
 /* A class: its own slots, then those of its extents. */
 static int take_class(struct amx_pool *p, uint32_t c, uint32_t owner, amx_slot *out)
 {
     uint32_t k = c, known = p->parts;
     for (;;) {
         if (p->part[k].class_index == c) {
-            int e = touch(p, &p->part[k]);
-            if (e || take(&p->part[k], owner, out))
+            int e = amxi_slot_take(p->h, &p->part[k], owner, out);
+            if (e != AMX_E_NOMEM)
                 return e;
         }
         k = k < p->n ? p->n : k + 1;
@@ -335,7 +346,7 @@ static int take_class(struct amx_pool *p, uint32_t c, uint32_t owner, amx_slot *
             break;
         known = p->parts;
     }
-    (void)amxi_add64_rlx(&amxi_pool_class_of(&p->part[c])->exhausted, 1); /* a number for people */
+    amxi_slot_exhausted(&p->part[c]);
     return AMX_E_NOMEM;
 }
 
@@ -389,20 +400,20 @@ int amx_pool_quota(const struct amx_pool *pool, uint32_t *out)
 
 /* The word has become FREE by an sc exchange, then we look whether somebody sleeps; who goes to sleep says so, sc, and
  * then loads the words, sc. One of the two sees the other. */
-static void wake(const struct amx_pool *p)
+static void wake(unsigned char *base)
 {
-    amxi_a32 *wait = &amxi_pool_head_at(p->base)->wait;
+    amxi_a32 *wait = &amxi_pool_head_at(base)->wait;
     uint32_t w = amxi_ld32_sc(wait);
     /* clears the flag and changes the word in one step. Lost: another wakes them */
     if (AMXI_UNLIKELY(w & 1) && amxi_cas32_sc(wait, &w, w + 1))
         amxi_os_futex_wake_all(wait);
 }
 
-static void now_free(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i)
+void amxi_slot_now_free(unsigned char *base, const struct amx_pool_part *x, uint32_t i)
 {
     /* 2 pairs with the and in take_hinted: who takes the hint sees the word */
     (void)amxi_or64_rel(amxi_pool_hint_at(x, i / 64), UINT64_C(1) << (i & 63));
-    wake(p);
+    wake(base);
 }
 
 /* Freeing a slot of the arena, from 2 on. w: its word, CACHED and ours. */
@@ -415,14 +426,14 @@ static void let_go(const struct amx_pool *p, const struct amx_pool_part *x, uint
     amxi_st64_rlx(cell, AMX_REF_NONE); /* 3 */
     /* 4 sc: see wake. Lost: nobody alive may have changed it */
     if (amxi_cas64_sc(amxi_pool_word_at(x, i), &w, AMXI_W0(AMX_STATE_FREE, 0, AMXI_W0_GEN(w))))
-        now_free(p, x, i);
+        amxi_slot_now_free(p->base, x, i);
 }
 
 void amxi_pool_clear(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i)
 {
     amxi_a64 *word = amxi_pool_word_at(x, i);
     uint64_t w = amxi_ld64_acq(word); /* as in locate */
-    if (AMXI_W0_STATE(w) == AMX_STATE_FREE || touch(p, x))
+    if (AMXI_W0_STATE(w) == AMX_STATE_FREE || touch(p->h, x))
         return;
     uint64_t mine = AMXI_W0(AMX_STATE_CACHED, AMX_OBJECT_OWNER(amx_handle_id(p->h)), AMXI_W0_GEN(w));
     if (amxi_cas64_ar(word, &w, mine)) /* lost: to a recovery, which frees it too */
@@ -439,7 +450,7 @@ int amx_pool_free(struct amx_pool *pool, amx_slot slot)
     if (AMXI_UNLIKELY(amxi_pool_of_arena(at.x))) {
         next = AMX_STATE_CACHED;
         owner = AMX_OBJECT_OWNER(amx_handle_id(pool->h));
-        if ((e = touch(pool, at.x)))
+        if ((e = touch(pool->h, at.x)))
             return e;
     }
     for (int n = 0; n < LOSSES; n++) {
@@ -455,7 +466,7 @@ int amx_pool_free(struct amx_pool *pool, amx_slot slot)
         if (!amxi_cas64_sc(at.word, &at.w, to))
             continue;
         if (next == AMX_STATE_FREE)
-            now_free(pool, at.x, at.i);
+            amxi_slot_now_free(pool->base, at.x, at.i);
         else
             let_go(pool, at.x, at.i, to);
         return AMX_OK;
@@ -516,7 +527,7 @@ int amx_pool_alloc(struct amx_pool *pool, size_t size, amx_id owner, amx_slot *o
         e = first < classes ? AMX_E_NOMEM : make(pool, first, size, tag, out);
         for (uint32_t c = first; e == AMX_E_NOMEM && c < classes; c++)
             e = take_class(pool, c, tag, out);
-        if (e != AMX_E_NOMEM || !pool->h || round || !amxi_word_ran_short(pool->h)) /* the dead had some: once more */
+        if (e != AMX_E_NOMEM || !pool->h || round || !amxi_word_recover(pool->h)) /* the dead had some: once more */
             break;
     }
     return e;
@@ -569,7 +580,7 @@ int amx_pool_adopt(struct amx_pool *pool, amx_slot slot, amx_id owner)
     struct at at;
     struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, 0, true, false, false, AMX_SEQ_CST, 0};
     int e = find(pool, slot, AMXI_POOL_WRITE, &at);
-    if (e || (e = owner_of(pool, owner, &c.owner)) || (e = within_quota(pool, c.owner)) || (e = touch(pool, at.x)))
+    if (e || (e = owner_of(pool, owner, &c.owner)) || (e = within_quota(pool, c.owner)) || (e = touch(pool->h, at.x)))
         return e;
     return amxi_word_change(at.word, &at.w, AMXI_SLOT_GEN(slot), &c);
 }
@@ -652,7 +663,7 @@ int amx_pool_recover(struct amx_pool *pool, amx_id owner, uint64_t *freed_out, u
                     continue;
                 n[kept]++;
                 if (!kept)
-                    now_free(pool, &pool->part[c], i);
+                    amxi_slot_now_free(pool->base, &pool->part[c], i);
                 break;
             }
         }

@@ -9,6 +9,12 @@
 #define AMXI_SLOT(c, i, w) ((uint64_t)((c) + 1u) << 56 | (uint64_t)(i) << 32 | (uint32_t)AMXI_W0_GEN(w))
 #define AMXI_SLOT_GEN(s)   ((uint32_t)(s))
 
+/* States of a slot that is in use: those of blocks, and a message store's (store.h). */
+static inline bool amxi_slot_live(uint32_t state)
+{
+    return amxi_state_live(state) || (state >= AMX_STATE_STORED && state <= AMX_STATE_POISONED);
+}
+
 static inline uint64_t amxi_pool_groups_of(uint32_t count)
 {
     return amxi_div_up(count, 64);
@@ -76,6 +82,9 @@ static inline amx_slot amxi_pool_slot_of(const struct amx_pool_part *x, uint32_t
 /* pool.c */
 /* What a head of `len` bytes says, loaded once and checked, nothing trusted. AMX_E_LAYOUT. */
 int amxi_pool_read_head(unsigned char *base, uint64_t len, struct amx_pool_config *k, struct amx_pool_offsets *l);
+/* amx_pool_init, with the generation that all slots begin with. No system call. */
+int amxi_pool_make(void *region, size_t len, size_t base, const struct amx_pool_config *config, uint64_t gen,
+                   struct amx_pool *out);
 /* Notes the extents of a class that were added since. true: there is one more. */
 bool amxi_pool_more(struct amx_pool *p, uint32_t c);
 
@@ -92,6 +101,12 @@ int amxi_pool_block(const struct amx_pool *p, const struct amx_pool_part *x, uin
 void amxi_pool_clear(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i);
 /* How many slots of all parts that are noted have this owner. */
 uint64_t amxi_pool_count(const struct amx_pool *p, uint32_t owner);
+/* Takes a slot of a part for this owner. AMX_E_NOMEM: each word was looked at. */
+int amxi_slot_take(amx_t *h, struct amx_pool_part *x, uint32_t owner, amx_slot *out);
+/* A class was found empty: a number for people. */
+void amxi_slot_exhausted(const struct amx_pool_part *first);
+/* After a word has become FREE by an sc exchange: its hint is set, and who sleeps for a slot of the pool at base is woken. */
+void amxi_slot_now_free(unsigned char *base, const struct amx_pool_part *x, uint32_t i);
 /* The most slots that were in use. */
 void amxi_pool_raise_high(const struct amx_pool_part *x, uint64_t used);
 

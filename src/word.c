@@ -49,7 +49,7 @@ int amxi_word_publish(const amx_t *h, amx_ref block)
     return e ? e : amxi_word_change(&at.b->w0, &at.w, AMXI_REF_GEN(block), &c);
 }
 
-bool amxi_word_ran_short(amx_t *h)
+bool amxi_word_recover(amx_t *h)
 {
     struct amx_recovery r = {.struct_size = sizeof r};
     if (h->seg->manual)
@@ -95,6 +95,26 @@ int amxi_word_take_back(const amx_t *h, amxi_a64 *word, uint64_t *w, amx_id to, 
     }
     *w = AMXI_W0(0, 0, gen);
     return AMX_OK;
+}
+
+void amxi_word_guards(const amx_t *h, struct amxi_guards *out)
+{
+    *out = (struct amxi_guards){amxi_guard(h->seg, 0, 0), h->tag ? amxi_guard(h->seg, h->tag - 1, 0) : NULL,
+                                h->seg->base, h->seg->g.guards};
+}
+
+uint32_t amxi_word_handles(const amx_t *h)
+{
+    /* raised by entry_open, sc, before the handle has guards */
+    uint32_t high = amxi_ld32_sc(&amxi_head(h->seg)->handles_high);
+    return high < h->seg->g.handles ? high : h->seg->g.handles;
+}
+
+bool amxi_word_guards_count(const amx_t *h, uint32_t v)
+{
+    /* sc: after the guard. A new tenant's OPEN comes after it has cleared the guards of the one before */
+    uint32_t st = AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(h->seg, v)->word));
+    return st == AMXI_H_OPEN || st == AMXI_H_CLOSED;
 }
 
 /* As in amx_give, with the object's bit in the place of the sector's. */

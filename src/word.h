@@ -38,12 +38,24 @@ int amxi_word_give(amx_t *h, uint64_t object, amxi_a64 *word, uint64_t *w, uint3
 
 /* Makes a block nobody's that a word owns from now on: as amx_publish, but recovery is not to find it as handed over. */
 int amxi_word_publish(const amx_t *h, amx_ref block);
-/* Recovers the dead, if that is not left to the user, because something has run out. true: words came back. */
-bool amxi_word_ran_short(amx_t *h);
-
+/* Something is short, or in the way: recovers the dead, unless that is the user's affair (AMX_F_NO_RECOVER). true: words came
+ * back. */
+bool amxi_word_recover(amx_t *h);
 /* Why the handle may not be used: AMX_E_FORKED, and to write: AMX_E_READONLY; or AMX_OK. */
 int amxi_word_refuse(const amx_t *h, bool write);
 /* The present id of the handle with this tag; 0: none. *dead: it awaits recovery, or there is none. */
 amx_id amxi_word_owner(const amx_t *h, uint32_t tag, bool *dead);
+
+/* Guard words of the segment's handles: `each` in a row for a handle. */
+struct amxi_guards {
+    amxi_a64 *all, *own;
+    const unsigned char *base; /* the segment: what a guard names is an offset, in units, and a generation */
+    uint32_t each;
+};
+void amxi_word_guards(const amx_t *h, struct amxi_guards *out);
+/* How many handles there may be that have guards. sc: see guard.c. */
+uint32_t amxi_word_handles(const amx_t *h);
+/* Do the guards of handle v count? Those of the dead do not. */
+bool amxi_word_guards_count(const amx_t *h, uint32_t v);
 
 #endif

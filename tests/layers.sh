@@ -14,6 +14,7 @@ segment:2 geometry:2 peer:2
 sector:3 extent:3 checked:3 arena:3 handle:3 recover:3 object:3
 block:4 raw:4 attach:4 word:4
 pool:5 slot:5 pool_look:5
+store:6 guard:6 message:6 admission:6 store_look:6
 look:8 walk:8 stat:8 check:8
 '
 layer_of() { # FILE: prints its layer; nothing if it has none

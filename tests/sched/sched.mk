@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Included by the Makefile. The library under a deterministic scheduler: make schedules
 #   make orders      the library with each of its orders weakened in turn: each must be noticed, and what does it
-$(O)/tests/sched/schedules $(O)/tests/sched/litmus: %: %.o $(O)/libamx.a
+$(O)/tests/sched/schedules $(O)/tests/sched/litmus $(O)/tests/sched/store_litmus: %: %.o $(O)/libamx.a
 	$(call say,LD)
 	$(Q)$(LINK) $^ -lcmocka -lpthread -o $@
 

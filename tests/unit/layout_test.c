@@ -4,6 +4,7 @@
 
 #include "pool.h"
 #include "segment.h"
+#include "store.h"
 
 #define AT(type, field, offset, size)                                                                                  \
     do {                                                                                                               \
@@ -474,13 +475,69 @@ static void pool(void **state)
     assert_int_equal(AMXI_POOL_VERSION, 1);
 }
 
+static void stores(void **state)
+{
+    (void)state;
+    assert_true(AMXI_STORE_MAGIC == UINT64_C(0x3167736d5f786d61));
+    assert_int_equal(AMXI_STORE_VERSION, 1);
+    AT(amxi_store_body, magic, 0, 8);
+    AT(amxi_store_body, version, 8, 4);
+    AT(amxi_store_body, byte_order, 12, 4);
+    AT(amxi_store_body, depth, 16, 4);
+    AT(amxi_store_body, payload_max, 20, 4);
+    AT(amxi_store_body, type_id, 24, 4);
+    AT(amxi_store_body, threads, 28, 4);
+    AT(amxi_store_body, memory, 32, 4);
+    AT(amxi_store_body, policy, 36, 4);
+    AT(amxi_store_body, soft_items, 40, 4);
+    AT(amxi_store_body, hard_items, 44, 4);
+    AT(amxi_store_body, soft_bytes, 48, 8);
+    AT(amxi_store_body, hard_bytes, 56, 8);
+    AT(amxi_store_body, order, 64, 8);
+    AT(amxi_store_body, evicted, 72, 8);
+    AT(amxi_store_body, dropped, 80, 8);
+    AT(amxi_store_body, rejected, 88, 8);
+    AT(amxi_store_body, wait, 128, 4);
+    assert_int_equal(sizeof(struct amxi_store_body), 192);
+
+    AT(amxi_view_body, guard, 0, 56);
+    AT(amxi_view_body, taken, 56, 8);
+    assert_int_equal(sizeof(struct amxi_view_body), 64);
+
+    AT(amxi_message_body, order, 0, 8);
+    AT(amxi_message_body, size, 8, 4);
+    AT(amxi_message_body, header, 16, 48);
+    assert_int_equal(sizeof(struct amxi_message_body), 64);
+    /* the public header of a message is in the layout too */
+    assert_int_equal(offsetof(struct amx_message_header, trace_id), 0);
+    assert_int_equal(offsetof(struct amx_message_header, sequence), 8);
+    assert_int_equal(offsetof(struct amx_message_header, creation_tick), 16);
+    assert_int_equal(offsetof(struct amx_message_header, deadline_ns), 24);
+    assert_int_equal(offsetof(struct amx_message_header, payload_size), 32);
+    assert_int_equal(offsetof(struct amx_message_header, type_id), 36);
+    assert_int_equal(offsetof(struct amx_message_header, qos), 40);
+    assert_int_equal(offsetof(struct amx_message_header, flags), 41);
+    assert_int_equal(offsetof(struct amx_message_header, memory), 42);
+    assert_int_equal(sizeof(struct amx_message_header), 48);
+
+    assert_int_equal(AMX_STATE_STORED, 5);
+    assert_int_equal(AMX_STATE_CLAIMED, 6);
+    assert_int_equal(AMX_STATE_WRITING, 7);
+    assert_int_equal(AMX_STATE_POISONED, 8);
+    assert_int_equal(AMX_MEMORY_PINNED, 1);
+    assert_int_equal(AMX_MEMORY_DEVICE, 2);
+    assert_int_equal(AMX_MEMORY_SHARED, 18);
+    assert_int_equal(AMX_POLICY_EVICT, 4);
+    assert_int_equal(AMX_STORE_KIND, 0x6d730001);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(head),     cmocka_unit_test(tables),          cmocka_unit_test(words),
         cmocka_unit_test(plans),    cmocka_unit_test(every_plan),      cmocka_unit_test(head_bytes),
         cmocka_unit_test(each_bit), cmocka_unit_test(each_bit_sealed), cmocka_unit_test(noise),
-        cmocka_unit_test(pool),
+        cmocka_unit_test(pool),     cmocka_unit_test(stores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
