@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools looked at: walk, numbers, validator. Relaxed samples, but for references, which acquire as in slot.c. */
+/* Pools looked at: walk, numbers, validator. Relaxed samples; who follows a reference acquires. */
 #include "amx_object.h"
 #include "slot.h"
 #include "word.h"
@@ -15,7 +15,7 @@ int amx_pool_walk(const struct amx_pool *pool, amx_pool_walk_fn *fn, void *ctx)
     for (uint32_t k = 0; !e && k < pool->parts; k++) {
         const struct amx_pool_part *x = &pool->part[k];
         for (uint32_t i = 0; !e && i < x->count; i++) {
-            uint64_t w = amxi_ld64_acq(amxi_pool_word_at(x, i));
+            uint64_t w = amxi_ld64_rlx(amxi_pool_word_at(x, i));
             struct amx_pool_slot s = {.struct_size = sizeof s,
                                       .ref = amxi_state_live(AMXI_W0_STATE(w)) ? amxi_pool_slot_of(x, i, w)
                                                                                : AMX_SLOT_NONE,
@@ -110,7 +110,7 @@ static void check_word(struct check *k, uint32_t i)
 {
     const struct amx_pool_part *x = k->x;
     amxi_a64 *word = amxi_pool_word_at(x, i);
-    uint64_t w = amxi_ld64_acq(word); /* before its hint: a free sets that after this */
+    uint64_t w = amxi_ld64_rlx(word);
     uint32_t state = AMXI_W0_STATE(w), owner = AMXI_W0_OWNER(w), c = x->class_index, at = x->first + i;
     k->sum.slots++;
     if (state == AMX_STATE_FREE) {
