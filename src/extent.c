@@ -42,9 +42,11 @@ void amxi_touch(const struct amxi_seg *s, uint32_t tag, uint32_t sector)
     amxi_a64 *w = amxi_touched(s, tag - 1) + sector / 64;
     uint64_t bit = UINT64_C(1) << (sector & 63);
     /* relaxed: it precedes in program order the store or cas that gives the handle something there, and recovery
-     * reads it after the death */
-    if (!(amxi_ld64_rlx(w) & bit))
+     * reads it after the death. The fence is for a check, which meets what it was given */
+    if (!(amxi_ld64_rlx(w) & bit)) {
         amxi_or64_rlx(w, bit);
+        amxi_entered();
+    }
 }
 
 /* Is the sector, held by us, free from its start for t units (t = su: all of it)? */
@@ -139,7 +141,7 @@ static void publish(const struct amxi_seg *s, uint32_t tag, const struct run *r,
         view(s, c, tag, &y);
         swallow(&y);
         amxi_sec_bit_clear(&y, 0);                                                       /* payload now */
-        amxi_st64_rel(&y.b->word, AMXI_S_WORD(AMXI_K_CONT, r->i, AMXI_S_EPOCH(y.word))); /* as leave */
+        amxi_st64_rlx(&y.b->word, AMXI_S_WORD(AMXI_K_CONT, r->i, AMXI_S_EPOCH(y.word))); /* 5 releases it */
     }
     amxi_cb();
     if (r->t)
@@ -227,7 +229,7 @@ int amxi_extent_free(const struct amxi_seg *s, uint32_t tag, uint64_t unit)
 {
     uint32_t i = (uint32_t)(unit >> s->g.su_log2);
     struct amxi_sec x;
-    uint64_t w = amxi_ld64_acq(&amxi_sector(s, i)->word); /* pairs with publish: its fields */
+    uint64_t w = amxi_ld64_rlx(&amxi_sector(s, i)->word); /* who has claimed the block knows that it was made */
     if (AMXI_S_KIND(w) != AMXI_K_HEAD || amxi_ld32_rlx(&amxi_sector(s, i)->first) != (unit & (s->g.su - 1)))
         return AMX_E_CORRUPT;
     if (!amxi_sec_steal(s, i, tag, w, &x)) /* 2 from HEAD: the winner of the block's cas is the only one who may */
@@ -242,8 +244,8 @@ int amxi_extent_usable(const struct amxi_seg *s, uint64_t unit, uint64_t *bytes)
     uint32_t i = (uint32_t)(unit >> s->g.su_log2), h0 = (uint32_t)(unit & (s->g.su - 1));
     struct amxi_sector_body *b = amxi_sector(s, i);
     uint64_t w = amxi_ld64_acq(&b->word); /* pairs with publish */
-    uint64_t n = amxi_ld32_acq(&b->ext_len), t = amxi_ld32_acq(&b->ext_tail);
-    if (AMXI_S_KIND(w) != AMXI_K_HEAD || amxi_ld64_rlx(&b->word) != w)
+    uint64_t n = amxi_ld32_rlx(&b->ext_len), t = amxi_ld32_rlx(&b->ext_tail);
+    if (AMXI_S_KIND(w) != AMXI_K_HEAD || amxi_ld64_again(&b->word) != w)
         return AMX_E_STALE; /* freed meanwhile */
     if (!n || n > s->g.sectors - i || t >= s->g.su || (t && i + n >= s->g.sectors) || h0 != amxi_ld32_rlx(&b->first))
         return AMX_E_CORRUPT;

@@ -455,7 +455,7 @@ int amx_pool_extend(struct amx_pool *pool, uint32_t class_index, uint32_t count)
     if (e)
         return e;
     if ((e = amx_ptr(h, block, &region)) || (e = make_any(region, bytes, 0, &k, true, &made)) ||
-        !amxi_cas64_ar(next, &was, block)) { /* 2 releases it to amxi_pool_more() */
+        !amxi_cas64_rel(next, &was, block)) { /* 2 releases it to amxi_pool_more(), which acquires if we lose */
         (void)amx_free(h, block);
         return e ? e : amxi_pool_more(pool, class_index) ? AMX_OK : AMX_E_BUSY; /* another was faster: it has grown */
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools looked at: walk, numbers, validator. Relaxed samples, but for references, which acquire as in slot.c. */
+/* Pools looked at: walk, numbers, validator. Relaxed samples; who follows a reference acquires. */
 #include "amx_object.h"
 #include "slot.h"
 #include "word.h"
@@ -136,7 +136,7 @@ static void check_word(struct check *k, uint32_t i)
 {
     const struct amx_pool_part *x = k->x;
     amxi_a64 *word = amxi_pool_word_at(x, i);
-    uint64_t w = amxi_ld64_acq(word); /* before its hint: a free sets that after this */
+    uint64_t w = amxi_ld64_acq(word); /* its cell is not older: as in bytes_of */
     uint32_t state = AMXI_W0_STATE(w), owner = AMXI_W0_OWNER(w), c = x->class_index, at = x->first + i;
     bool midway =
         amxi_pool_of_arena(x) && state == AMX_STATE_CACHED && owner; /* being made or freed: its cell is his */

@@ -69,7 +69,8 @@ amx_id amxi_word_owner(const amx_t *h, uint32_t tag, bool *dead)
     *dead = true;
     if (!tag || tag > h->seg->g.handles)
         return 0;
-    uint64_t w = amxi_ld64_sc(&amxi_handle(h->seg, tag - 1)->word); /* sc as everywhere: one order of these words */
+    /* acquire: who finds him dead, then the word still his, has not looked at the word first */
+    uint64_t w = amxi_ld64_acq(&amxi_handle(h->seg, tag - 1)->word);
     uint32_t st = AMXI_H_STATUS(w);
     *dead = st != AMXI_H_OPENING && st != AMXI_H_OPEN && st != AMXI_H_CLOSED;
     return st == AMXI_H_FREE ? 0 : AMXI_ID(tag, AMXI_H_EPOCH(w));
@@ -88,7 +89,7 @@ int amxi_word_take_back(const amx_t *h, amxi_a64 *word, uint64_t *w, amx_id to, 
     uint64_t gen = AMXI_W0_GEN(*w);
     while (AMXI_W0_GEN(*w) == gen && AMXI_W0_OWNER(*w) == tag && amxi_state_live(AMXI_W0_STATE(*w))) {
         uint64_t back = AMXI_W0(AMXI_W0_STATE(*w), from, gen + 1);
-        if (amxi_cas64_sc(word, w, back)) {
+        if (amxi_cas64_rlx(word, w, back)) { /* whoever has the new reference looks the word up, we too */
             *w = back;
             return AMX_E_PEER_DEAD;
         }
@@ -123,8 +124,8 @@ static int give(amx_t *h, uint64_t object, amxi_a64 *word, uint64_t *w, uint32_t
     uint32_t tag = AMXI_ID_TAG(to);
     if (!amxi_word_alive(h, to, false)) /* 2 */
         return AMX_E_PEER_DEAD;
-    /* 3 before it is his: recovery looks only where he was */
-    (void)amxi_or32_sc(&amxi_handle(h->seg, tag - 1)->objects, 1u << (object & (AMX_OBJECTS - 1)));
+    /* 3 before it is his: recovery looks only where he was, and lets his tag go only after it has seen 6 */
+    (void)amxi_or32_rlx(&amxi_handle(h->seg, tag - 1)->objects, 1u << (object & (AMX_OBJECTS - 1)));
     struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, tag, false, false, true, AMX_SEQ_CST, 0};
     int e = amxi_word_change(word, w, gen, &c); /* 4 */
     if (e || amxi_word_alive(h, to, true))
@@ -142,6 +143,6 @@ int amxi_word_give(amx_t *h, uint64_t object, amxi_a64 *word, uint64_t *w, uint3
     amxi_a32 *giving = &amxi_handle(h->seg, h->tag - 1)->giving;
     amxi_st32_sc(giving, AMXI_ID_TAG(to)); /* 1 his entry is not recycled from here on */
     e = give(h, object, word, w, gen, to);
-    amxi_st32_sc(giving, 0); /* 6 */
+    amxi_st32_rel(giving, 0); /* 6 who sees that we have done sees what */
     return e;
 }
