@@ -7,6 +7,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+static bool in_use(const struct amx_pool *p, uint32_t state)
+{
+    return p->flags & AMXI_POOL_MESSAGES ? amxi_slot_live(state) : amxi_state_live(state);
+}
+
 /* --- Looking ----------------------------------------------------------------------------------------------------- */
 
 /* Of the arena's slots: of their blocks, if they have one. */
@@ -28,7 +33,7 @@ int amx_pool_walk(const struct amx_pool *pool, amx_pool_walk_fn *fn, void *ctx)
             uint64_t w = amxi_ld64_acq(amxi_pool_word_at(x, i)), bytes = bytes_of(pool, x, i, w);
             struct amx_pool_slot s = {.struct_size = sizeof s,
                                       .ref =
-                                          amxi_slot_live(AMXI_W0_STATE(w)) ? amxi_pool_slot_of(x, i, w) : AMX_SLOT_NONE,
+                                          in_use(pool, AMXI_W0_STATE(w)) ? amxi_pool_slot_of(x, i, w) : AMX_SLOT_NONE,
                                       .class_index = x->class_index,
                                       .index = x->first + i,
                                       .bytes = bytes,
@@ -54,7 +59,7 @@ int amx_pool_stat(const struct amx_pool *pool, uint32_t class_index, struct amx_
         uint32_t used = 0;
         for (uint32_t i = 0; i < x->count; i++) {
             uint64_t w = amxi_ld64_rlx(amxi_pool_word_at(x, i));
-            bool live = amxi_slot_live(AMXI_W0_STATE(w));
+            bool live = in_use(pool, AMXI_W0_STATE(w));
             used += live || AMXI_W0_STATE(w) == AMX_STATE_CACHED;
             s.bytes += live ? bytes_of(pool, x, i, w) : 0;
             s.published += live && !AMXI_W0_OWNER(w);
@@ -152,7 +157,7 @@ static void check_word(struct check *k, uint32_t i)
         return;
     }
     k->sum.used++;
-    if (!amxi_slot_live(state) && !midway) {
+    if (!in_use(k->p, state) && !midway) {
         remark(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is in state %u", c, at, state);
         return;
     }
@@ -172,9 +177,9 @@ static void check_part(struct check *k, const struct amx_pool_part *x)
     struct amx_pool_offsets l;
     k->x = x;
     bool same = !amxi_pool_read_head(x->base, x->bytes, &config, &l) && x->entry < config.n &&
-                config.flags == k->p->flags && config.n == (x->block && x->first ? 1 : k->p->n) &&
-                l.cls[x->entry].words == x->words && config.cls[x->entry].slot_size == x->slot_size &&
-                config.cls[x->entry].count == x->count;
+                config.flags == (k->p->flags & ~AMXI_POOL_MESSAGES) &&
+                config.n == (x->block && x->first ? 1 : k->p->n) && l.cls[x->entry].words == x->words &&
+                config.cls[x->entry].slot_size == x->slot_size && config.cls[x->entry].count == x->count;
     if (!same)
         remark(k, AMX_GRADE_CORRUPT, "pool head", x->base, "class %u: the head does not say what it said at attach", c);
     for (uint32_t i = 0; i < x->count && !k->stop; i++)

@@ -8,7 +8,8 @@ build=${BUILD:-build}
 program=$build/gcc-sched/tests/sched/schedules
 pools=$build/gcc-sched/tests/sched/pools
 litmus=$build/gcc-sched/tests/sched/litmus
-make --no-print-directory BUILD="$build" CC=gcc SAN= HOOK= SCHED=1 "$program" "$pools" "$litmus" >/dev/null || exit 1
+stores=$build/gcc-sched/tests/sched/store_litmus
+make --no-print-directory BUILD="$build" CC=gcc SAN= HOOK= SCHED=1 "$program" "$pools" "$litmus" "$stores" >/dev/null || exit 1
 # all PROGRAM NAME LIMIT RUNS [MEMORY]
 all() {
     local name="$2${5:+, memory as $5}" out rc
@@ -30,5 +31,5 @@ for limits in "25 1" "10 1 tso" "10 1 c11"; do
     all "$pools" "schedules of every pair on slot pools" $limits
 done
 for memory in tso c11; do
-    MEMORY=$memory "$litmus" 2>&1 | sed -E "s/^((not )?ok .*)/\1, memory as $memory/"
+    { MEMORY=$memory "$litmus"; MEMORY=$memory "$stores"; } 2>&1 | sed -E "s/^((not )?ok .*)/\1, memory as $memory/"
 done

@@ -3,7 +3,8 @@
 # weaken.sh DIR [FILE[:FUNCTION[:HELPER]]]...: every atomic site of docs/ordering.md by itself, with the next weaker order in a
 # build of its own: one object made anew, and linked with the others. The test that its row names must fail then:
 #   litmus NAME     tests/sched/litmus.c with MEMORY=c11
-#   unfenced NAME   the same with MEMORY=unfenced
+#   store NAME      tests/sched/store_litmus.c with MEMORY=c11
+#   unfenced NAME   tests/sched/litmus.c with MEMORY=unfenced
 # or the row says why nothing of the kind can notice: "none (x)", with x explained below the tables. A row with (n) stands for
 # n sites, each of which must be noticed by one of its tests. With sites: these only. DIR: for the copy and its builds.
 # Environment: EFFORT (10), how many times as many schedules as `make test` runs.
@@ -53,8 +54,9 @@ define() { # KIND BITS ORDER TEXT
 } >"$copy/src/atomic.h"
 
 litmus=build/gcc-sched/tests/sched/litmus
+stores=build/gcc-sched/tests/sched/store_litmus
 build() {
-    make -s -C "$copy" "$jobs" BUILD=build CC=gcc SAN= HOOK= SCHED=1 $litmus >/dev/null
+    make -s -C "$copy" "$jobs" BUILD=build CC=gcc SAN= HOOK= SCHED=1 $litmus $stores >/dev/null
 }
 build || exit 1
 
@@ -65,6 +67,7 @@ fails() {
         by=$test
         case $test in
         litmus\ *) MEMORY=c11 "$copy/$litmus" "${test#* }" >"$dir/out" 2>&1 || return 0 ;;
+        store\ *) MEMORY=c11 "$copy/$stores" "${test#* }" >"$dir/out" 2>&1 || return 0 ;;
         unfenced\ *) MEMORY=unfenced "$copy/$litmus" "${test#* }" >"$dir/out" 2>&1 || return 0 ;;
         *) echo "no test: $test" >&2 && exit 1 ;;
         esac
