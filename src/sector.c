@@ -605,7 +605,7 @@ static int cut_restore(struct amxi_sec *x)
     amxi_cb();
     new_header(x, 0, t, AMX_STATE_COALESCING, 0, gen);
     amxi_cb();
-    amxi_st32_rlx(&x->b->first, 0); /* publish: the chain begins at 0 */
+    amxi_st32_rel(&x->b->first, 0); /* publish: the chain begins at 0. Pairs with ends (extent.c) */
     amxi_cb();
     return coalesce(x, 0);
 }
