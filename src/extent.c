@@ -239,15 +239,30 @@ int amxi_extent_free(const struct amxi_seg *s, uint32_t tag, uint64_t unit)
     return AMX_OK;
 }
 
+/* Does the run that a HEAD in sector i tells of end where it says? A length that was damaged would name what is others'. */
+static bool ends(const struct amxi_seg *s, uint32_t i, uint64_t n, uint64_t t)
+{
+    if (!n || n > s->g.sectors - i || t >= s->g.su || (t && i + n >= s->g.sectors))
+        return false;
+    /* relaxed: what shows that the block has been taken apart was stored behind the amxi_entered of who ended HEAD, or of who saw
+     * it ended; the second look at HEAD finds that */
+    uint64_t w = amxi_ld64_rlx(&amxi_sector(s, i + (uint32_t)n - 1)->word);
+    if (n > 1 && (AMXI_S_KIND(w) != AMXI_K_CONT || AMXI_S_WHO(w) != i))
+        return false;
+    const struct amxi_sector_body *b = t ? amxi_sector(s, i + (uint32_t)n) : NULL;
+    return !t || (amxi_ld32_rlx(&b->first) == t && amxi_ld32_rlx(&b->cut_by) == i);
+}
+
 int amxi_extent_usable(const struct amxi_seg *s, uint64_t unit, uint64_t *bytes)
 {
     uint32_t i = (uint32_t)(unit >> s->g.su_log2), h0 = (uint32_t)(unit & (s->g.su - 1));
     struct amxi_sector_body *b = amxi_sector(s, i);
     uint64_t w = amxi_ld64_acq(&b->word); /* pairs with publish */
     uint64_t n = amxi_ld32_rlx(&b->ext_len), t = amxi_ld32_rlx(&b->ext_tail);
+    bool sound = ends(s, i, n, t) && h0 == amxi_ld32_rlx(&b->first);
     if (AMXI_S_KIND(w) != AMXI_K_HEAD || amxi_ld64_again(&b->word) != w)
         return AMX_E_STALE; /* freed meanwhile */
-    if (!n || n > s->g.sectors - i || t >= s->g.su || (t && i + n >= s->g.sectors) || h0 != amxi_ld32_rlx(&b->first))
+    if (!sound)
         return AMX_E_CORRUPT;
     *bytes = ((n << s->g.su_log2) + t - h0 - 1) * AMXI_UNIT;
     return AMX_OK;

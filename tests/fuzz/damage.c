@@ -78,22 +78,33 @@ static uint64_t nonsense(struct tape *t, const struct place *f)
     return i == 0 ? old ^ UINT64_C(1) << pick(t, f->bits) : pick(t, i == 1 ? max + 1 : 0);
 }
 
-/* A unit in which a block begins, or any if the bitmap has none behind it. */
-static uint64_t some_block(struct tape *t, const struct amxi_seg *s)
+/* A unit of from..end-1 in which a block begins, or any if the bitmap has none behind it. */
+static uint64_t block_in(struct tape *t, const struct amxi_seg *s, uint64_t from, uint64_t end)
 {
-    uint64_t units = (uint64_t)s->g.sectors << s->g.su_log2, k = pick(t, units);
-    for (uint64_t i = k; i < units && i < k + s->g.su; i++)
+    uint64_t k = from + pick(t, end - from);
+    for (uint64_t i = k; i < end && i < k + s->g.su; i++)
         if (amxi_ld64_rlx(amxi_bitmap(s, 0) + i / 64) >> (i & 63) & 1)
             return i;
     return k;
 }
 
+static uint64_t units_of(const struct amxi_seg *s)
+{
+    return (uint64_t)s->g.sectors << s->g.su_log2;
+}
+
+static uint64_t some_block(struct tape *t, const struct amxi_seg *s)
+{
+    return block_in(t, s, 0, units_of(s));
+}
+
 /* Below: the fields of a thing, and one of them; `any` chooses among those that there are many of. */
 #define ONE_OF(f) (f)[pick(t, sizeof(f) / sizeof *(f))]
 
-static struct place in_block(struct tape *t, const struct amxi_seg *s)
+/* span: units from k to where the damage must end. */
+static struct place in_block(struct tape *t, const struct amxi_seg *s, uint64_t k, uint64_t span)
 {
-    uint64_t k = some_block(t, s), su = s->g.su, self = (k & (su - 1)) + 1;
+    uint64_t su = s->g.su, self = (k & (su - 1)) + 1;
     struct amxi_free_body *b = (struct amxi_free_body *)(void *)amxi_block(s, k);
     const struct place size = FIELD(&b->w1, 0, 20, su, su + 1 - self); /* up to the sector's end, or beyond */
     const struct place f[] = {size,
@@ -106,8 +117,7 @@ static struct place in_block(struct tape *t, const struct amxi_seg *s)
                               FIELD(&b->w1, 41, 23, 1, 0),
                               FIELD(&b->next, 0, 32, su, self),
                               FIELD(&b->prev, 0, 32, su, self)};
-    bool last = k + 1 == (uint64_t)s->g.sectors << s->g.su_log2; /* behind it the segment may end */
-    return f[pick(t, sizeof f / sizeof *f - 2 * last)];
+    return f[pick(t, sizeof f / sizeof *f - (span < 2 ? 2 : 0))]; /* links lie behind the header */
 }
 
 /* Any sector, or one that is more than at rest: large blocks are few. */
@@ -119,9 +129,9 @@ static uint32_t some_sector(struct tape *t, const struct amxi_seg *s)
     return i;
 }
 
-static struct place in_sector(struct tape *t, const struct amxi_seg *s)
+static struct place in_sector(struct tape *t, const struct amxi_seg *s, uint32_t i)
 {
-    uint32_t i = some_sector(t, s), su = s->g.su, any = (uint32_t)pick(t, 256);
+    uint32_t su = s->g.su, any = (uint32_t)pick(t, 256);
     struct amxi_sector_body *b = amxi_sector(s, i);
     amxi_a64 *queue = any & 1 ? &b->drain : amxi_acked(s, i);
     const struct place kind = FIELD(&b->word, 0, 4, AMXI_K_QUARANTINED + 1, AMXI_K_HELD);
@@ -248,9 +258,12 @@ static struct place in_pool(struct tape *t, const struct amxi_seg *s)
 
 static struct place somewhere(struct tape *t, const struct amxi_seg *s)
 {
-    static struct place (*const in[])(struct tape *, const struct amxi_seg *) = {
-        in_block, in_block, in_block, in_sector, in_sector, in_sector, in_tables, in_head};
-    return in[pick(t, sizeof in / sizeof *in)](t, s);
+    uint64_t kind = pick(t, 8);
+    if (kind < 3) {
+        uint64_t k = some_block(t, s);
+        return in_block(t, s, k, units_of(s) - k);
+    }
+    return kind < 6 ? in_sector(t, s, some_sector(t, s)) : kind == 6 ? in_tables(t, s) : in_head(t, s);
 }
 
 /* --- Damage ------------------------------------------------------------------------------------------------------- */
@@ -337,6 +350,20 @@ void damage(struct tape *t, uint8_t *base, uint64_t len, const struct amxi_geome
             in_structure(t, &s);
         else if (len)
             anywhere(t, base, len, g->region[AMXI_R_DATA].offset);
+}
+
+void damage_sector(struct tape *t, uint8_t *base, const struct amxi_geometry *g, uint32_t i)
+{
+    const struct amxi_seg s = {.base = base, .g = *g};
+    uint64_t from = (uint64_t)i << g->su_log2, end = from + g->su;
+    struct place a;
+    if (pick(t, 2)) {
+        uint64_t k = block_in(t, &s, from, end);
+        a = in_block(t, &s, k, end - k);
+    } else {
+        a = in_sector(t, &s, i);
+    }
+    set(&a, nonsense(t, &a));
 }
 
 /* --- Files -------------------------------------------------------------------------------------------------------- */
