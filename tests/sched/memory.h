@@ -24,6 +24,7 @@
 #ifndef AMX_TEST_MEMORY_H
 #define AMX_TEST_MEMORY_H
 
+#include "atomic.h"
 #include "tests/support.h"
 
 enum {
