@@ -239,6 +239,8 @@ help:
 	@echo 'schedules    every pair of operations in every order, up to three preemptions and deaths'
 	@echo 'orders       each acquire, release and seq_cst of the library weakened in turn; each must be noticed'
 	@echo 'storm, races  processes killed and stopped at random for STORM seconds; racing frees'
+	@echo 'hostile      metadata damaged at random while processes work on it, for HOSTILE seconds'
+	@echo 'aarch64      the tests built for AArch64, run by qemu-user'
 	@echo 'torture-others  the kill sweep on two simple allocators, through adapters'
 	@echo 'fuzz-segments  10000 (MUTATIONS) damaged segments under every call and verb; SEED=n: one of them again'
 	@echo 'fuzz-libfuzzer, fuzz-afl  the same led by coverage, for SECONDS'

@@ -13,12 +13,13 @@
 #define MAX_REPS  99u
 #define MAX_PROCS 8u
 
-enum { AMX, GLIBC, MIMALLOC, JEMALLOC, TCMALLOC, BOOST, BOOST_SEQ, TLSF, TREIBER, RWLOCK, LOOP, SYSTEMS };
+enum { AMX, GLIBC, MIMALLOC, JEMALLOC, TCMALLOC, BOOST, BOOST_SEQ, TLSF, TREIBER, POOL, RING, RWLOCK, LOOP, SYSTEMS };
 enum { P50, P99, P99_9, P99_99, POINTS };
 
 struct bench_system_row {
     const char *name;
     bool shared;
+    bool slots;                 /* of one size: in the workload of that name only */
     unsigned slower[WORKLOADS]; /* gets 1 / slower of the operations, to take about as long as the others */
 };
 extern const struct bench_system_row systems[SYSTEMS];
@@ -27,7 +28,7 @@ struct config {
     enum workload workload;
     unsigned threads, procs; /* threads of each process */
 };
-#define CONFIGS 43
+#define CONFIGS 48
 extern const struct config configs[CONFIGS];
 extern const char *const workload_name[WORKLOADS];
 extern const char *const point_name[POINTS];

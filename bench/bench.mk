@@ -17,7 +17,7 @@ SYSTEM   ?=
 LIMIT    ?= 60
 
 BENCH   := $(O)/bench
-SYSTEMS := amx glibc mimalloc jemalloc tcmalloc boost-rbtree boost-seqfit tlsf treiber rwlock loop
+SYSTEMS := amx glibc mimalloc jemalloc tcmalloc boost-rbtree boost-seqfit tlsf treiber pool ring rwlock loop
 WORKERS := $(addprefix $(BENCH)/worker_,$(SYSTEMS))
 DRIVER   = $(BENCH)/driver -d $(BENCH) -l $(LIMIT) -w "$(WORKLOAD)" -s "$(SYSTEM)" -o $(O)/bench
 
@@ -56,8 +56,12 @@ $(BENCH)/sys_boost-rbtree.o $(BENCH)/sys_boost-seqfit.o: bench/sys_boost.cc
 $(BENCH)/sys_boost-seqfit.o: EXTRA := -DBOOST_SEQ_FIT
 
 near   = -Wl,-rpath,$(abspath $(1))
-$(BENCH)/worker_amx: $(BENCH)/sys_amx.o $(O)/libamx.so
-$(BENCH)/worker_amx $(BENCH)/fill $(BENCH)/recover: LIBS := -L$(O) -lamx $(call near,$(O))
+$(BENCH)/sys_pool.o: bench/sys_amx.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(FLAGS) -DBENCH_POOL -MMD -MP -c $< -o $@
+$(BENCH)/worker_amx $(BENCH)/worker_pool: $(BENCH)/worker_%: $(BENCH)/sys_%.o $(O)/libamx.so
+$(BENCH)/worker_amx $(BENCH)/worker_pool $(BENCH)/fill $(BENCH)/recover: LIBS := -L$(O) -lamx $(call near,$(O))
 $(BENCH)/fill $(BENCH)/recover: $(O)/libamx.so
 $(BENCH)/worker_mimalloc: $(BENCH)/sys_mimalloc.o
 $(BENCH)/worker_mimalloc: LIBS := -lmimalloc
@@ -66,10 +70,10 @@ $(BENCH)/worker_jemalloc: LIBS := -ljemalloc
 $(BENCH)/worker_tcmalloc: LIBS := -ltcmalloc_minimal
 $(BENCH)/worker_boost-rbtree $(BENCH)/worker_boost-seqfit: $(BENCH)/worker_%: $(BENCH)/sys_%.o
 $(BENCH)/worker_boost-rbtree $(BENCH)/worker_boost-seqfit: LIBS := -lstdc++ -lrt
-$(BENCH)/worker_tlsf $(BENCH)/worker_treiber: $(BENCH)/worker_%: $(BENCH)/sys_peer.o $(BENCH)/peer_%.so
-$(BENCH)/worker_tlsf $(BENCH)/worker_treiber: LIBS = $(filter %.so,$^) $(call near,$(BENCH))
+PEERS := $(addprefix $(BENCH)/worker_,tlsf treiber ring)
+$(PEERS): $(BENCH)/worker_%: $(BENCH)/sys_peer.o $(BENCH)/peer_%.so
 $(BENCH)/worker_rwlock: $(BENCH)/sys_rwlock.o $(BENCH)/peer_rwlock.so
-$(BENCH)/worker_rwlock: LIBS = $(filter %.so,$^) $(call near,$(BENCH))
+$(PEERS) $(BENCH)/worker_rwlock: LIBS = $(filter %.so,$^) $(call near,$(BENCH))
 $(BENCH)/worker_loop: $(BENCH)/sys_loop.o
 
 $(WORKERS): $(BENCH)/worker.o

@@ -22,6 +22,7 @@ enum workload {
     HAND_OVER,
     FILL_HEAL,
     LARGE,
+    SLOTS,
     READ_ONE, /* from here on of messages */
     READ_MANY,
     READ_CHANGE,

@@ -15,26 +15,28 @@
 
 #define LATENCY_REPS 3u
 
-const char *const workload_name[WORKLOADS] = {"seed-loop",   "pair-64",     "producer-consumer", "hand-over",
-                                              "fill-heal",   "large",       "read-one",          "read-many",
-                                              "read-change", "message-life"};
+const char *const workload_name[WORKLOADS] = {"seed-loop",   "pair-64", "producer-consumer", "hand-over", "fill-heal",
+                                              "large",       "slots",   "read-one",          "read-many", "read-change",
+                                              "message-life"};
 const char *const point_name[POINTS] = {"p50", "p99", "p99.9", "p99.99"};
 
 /* How much of OPS a workload gets, so that it takes about as long as the seed loop. */
-static const unsigned share[WORKLOADS] = {1, 1, 4, 8, 40, 40, 4, 4, 8, 8};
+static const unsigned share[WORKLOADS] = {1, 1, 4, 8, 40, 40, 1, 4, 4, 8, 8};
 
 const struct bench_system_row systems[SYSTEMS] = {
-    {"amx", true, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
-    {"glibc", false, {1, 1, 1, 1, 1, 1}},
-    {"mimalloc", false, {1, 1, 1, 1, 1, 1}},
-    {"jemalloc", false, {1, 1, 1, 1, 1, 1}},
-    {"tcmalloc", false, {1, 1, 1, 1, 1, 1}},
-    {"boost-rbtree", true, {50, 50, 10, 10, 10, 2}},
-    {"boost-seqfit", true, {50, 10, 5, 50, 50, 2}},
-    {"tlsf", true, {10, 10, 5, 5, 1, 1}},
-    {"treiber", true, {5, 5, 2, 2, 1, 1}},
-    {"rwlock", true, {[READ_ONE] = 2, [READ_MANY] = 2, [READ_CHANGE] = 2, [MESSAGE_LIFE] = 2}},
-    {"loop", false, {1, 1, 1, 1, 1, 1}},
+    {"amx", true, false, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
+    {"glibc", false, false, {1, 1, 1, 1, 1, 1, 1}},
+    {"mimalloc", false, false, {1, 1, 1, 1, 1, 1, 1}},
+    {"jemalloc", false, false, {1, 1, 1, 1, 1, 1, 1}},
+    {"tcmalloc", false, false, {1, 1, 1, 1, 1, 1, 1}},
+    {"boost-rbtree", true, false, {50, 50, 10, 10, 10, 2, 1}},
+    {"boost-seqfit", true, false, {50, 10, 5, 50, 50, 2, 1}},
+    {"tlsf", true, false, {10, 10, 5, 5, 1, 1, 1}},
+    {"treiber", true, false, {5, 5, 2, 2, 1, 1, 4}},
+    {"pool", true, true, {1, 1, 1, 1, 1, 1, 4}},
+    {"ring", true, true, {1, 1, 1, 1, 1, 1, 4}},
+    {"rwlock", true, false, {[READ_ONE] = 2, [READ_MANY] = 2, [READ_CHANGE] = 2, [MESSAGE_LIFE] = 2}},
+    {"loop", false, false, {1, 1, 1, 1, 1, 1, 1}},
 };
 
 /* Threads of one workload stand in a row, then its processes: so do the tables. */
@@ -57,6 +59,11 @@ const struct config configs[CONFIGS] = {
     {FILL_HEAL, 1, 1},
     {LARGE, 1, 1},
     {LARGE, 2, 1},
+    {SLOTS, 1, 1},
+    {SLOTS, 2, 1},
+    {SLOTS, 4, 1},
+    {SLOTS, 1, 2},
+    {SLOTS, 1, 4},
     {READ_ONE, 1, 1},
     {READ_ONE, 2, 1},
     {READ_ONE, 4, 1},
@@ -103,12 +110,15 @@ const char *config_text(int cfg, char buf[64])
     return buf;
 }
 
-/* Private heaps have one process; the loop alone is worth a line where nothing is passed on. Messages are compared with
- * those under locks, which nothing else is. */
+/* Private heaps have one process; the loop alone is worth a line where nothing is passed on. Slots of one size are compared
+ * with each other and with the arena, messages with those under locks, which nothing else is. */
 bool takes_part(const struct bench *b, int sys, int cfg)
 {
     const struct config *c = &configs[cfg];
+    bool of_slots = systems[sys].slots || sys == AMX || sys == TREIBER || sys == LOOP;
 
+    if (c->workload == SLOTS ? !of_slots : systems[sys].slots)
+        return false;
     return b->use_system[sys] && b->use_workload[c->workload] && (c->procs == 1 || systems[sys].shared) &&
            (c->workload >= READ_ONE ? sys == AMX || sys == RWLOCK : sys != RWLOCK && (sys != LOOP || c->threads == 1));
 }
@@ -376,6 +386,6 @@ int main(int argc, char **argv)
     }
     for (int c = 0; c < CONFIGS; c++)
         for (int m = 0; m < MODES; m++)
-            err |= *b.cell[AMX][c].failed[m] != 0;
+            err |= *b.cell[AMX][c].failed[m] != 0 || *b.cell[POOL][c].failed[m] != 0;
     return err ? 1 : 0;
 }

@@ -25,15 +25,15 @@ static void bar(FILE *f, const struct bench *b, int sys, int cfg, double x, doub
     double left = x + LABELS;
 
     fprintf(f, "<text x='%.1f' y='%.1f' text-anchor='end' class='%s'>%s</text>\n", left - 5, y + BAR - 4.5,
-            sys == AMX ? "us" : "peer", systems[sys].name);
+            sys == AMX || sys == POOL ? "us" : "peer", systems[sys].name);
     if (failed || !cell->reps) {
         fprintf(f, "<text x='%.1f' y='%.1f' class='bad'>FAILED</text>\n", left + 4, y + BAR - 4.5);
         return;
     }
     fprintf(f, "<rect x='%.1f' y='%.1f' width='%.1f' height='%d' fill='%s'/>\n", left, y + 1, place(ns.median), BAR - 3,
-            sys == AMX            ? "#0b6e4f"
-            : systems[sys].shared ? "#c1666b"
-                                  : "#8d99ae");
+            sys == AMX || sys == POOL ? "#0b6e4f"
+            : systems[sys].shared     ? "#c1666b"
+                                      : "#8d99ae");
     fprintf(f, "<path d='M%.1f %.1fH%.1f' stroke='#222' stroke-width='1.5'/>\n", left + place(ns.min), y + BAR / 2.0,
             left + place(ns.max));
     fprintf(f, "<text x='%.1f' y='%.1f'>%.*f</text>\n", left + place(ns.max) + 4, y + BAR - 4.5,

@@ -109,21 +109,35 @@ static void print_targets(const struct bench *b)
     }
 }
 
+/* The one of ours that a workload is about. */
+static int ours(enum workload w)
+{
+    return w == SLOTS ? POOL : AMX;
+}
+
+/* A column of the ratios to `base`. */
+static bool is_peer(const struct bench *b, int sys, int base)
+{
+    return b->use_system[sys] && sys != base &&
+           (base == POOL ? sys == AMX || sys == TREIBER || sys == RING : !systems[sys].slots);
+}
+
 static void print_ratio_row(const struct bench *b, int cfg, bool cpu)
 {
+    int base = ours(configs[cfg].workload);
     char text[64], low[16], high[16], range[40], ranges[SYSTEMS * 16 + 64];
     int used = snprintf(ranges, sizeof(ranges), "%-30s", "");
 
     printf("%-30s", config_text(cfg, text));
-    for (int s = GLIBC; s < LOOP; s++) {
+    for (int s = AMX; s < LOOP; s++) {
         struct spread r;
 
-        if (!b->use_system[s])
+        if (!is_peer(b, s, base))
             continue;
         *range = 0;
         if (!takes_part(b, s, cfg)) {
             printf(" %14s", "");
-        } else if (ratio_of(b, &b->cell[AMX][cfg], &b->cell[s][cfg], cpu, &r)) {
+        } else if (ratio_of(b, &b->cell[base][cfg], &b->cell[s][cfg], cpu, &r)) {
             printf(" %14s", digits(low, r.median));
             snprintf(range, sizeof(range), "%s-%s", digits(low, r.min), digits(high, r.max));
         } else {
@@ -134,18 +148,32 @@ static void print_ratio_row(const struct bench *b, int cfg, bool cpu)
     printf("\n%s\n", ranges);
 }
 
-static void print_ratios(const struct bench *b, bool cpu)
+static void print_ratios_of(const struct bench *b, int base, bool cpu)
 {
-    printf("\nRatios: amx / peer, %s time per operation; below 1 amx is faster. Median of the repetitions, below it "
+    const char *name = systems[base].name;
+
+    printf("\nRatios: %s / peer, %s time per operation; below 1 %s is faster. Median of the repetitions, below it "
            "min-max.\n%-30s",
-           cpu ? "processor" : "wall", "");
-    for (int s = GLIBC; s < LOOP; s++)
-        if (b->use_system[s])
+           name, cpu ? "processor" : "wall", name, "");
+    for (int s = AMX; s < LOOP; s++)
+        if (is_peer(b, s, base))
             printf(" %14s", systems[s].name);
     putchar('\n');
     for (int c = 0; c < CONFIGS; c++)
-        if (b->use_workload[configs[c].workload])
+        if (b->use_workload[configs[c].workload] && ours(configs[c].workload) == base)
             print_ratio_row(b, c, cpu);
+}
+
+static void print_ratios(const struct bench *b, bool cpu)
+{
+    bool blocks = false;
+
+    for (int w = 0; w < WORKLOADS; w++)
+        blocks |= b->use_workload[w] && ours((enum workload)w) == AMX;
+    if (b->use_system[AMX] && blocks)
+        print_ratios_of(b, AMX, cpu);
+    if (b->use_system[POOL] && b->use_workload[SLOTS])
+        print_ratios_of(b, POOL, cpu);
 }
 
 /* --- Times ---------------------------------------------------------------------------------------------------------- */
@@ -207,7 +235,7 @@ static void print_times(const struct bench *b)
 static bool was_busy(const struct bench *b)
 {
     for (int c = 0; c < CONFIGS; c++) {
-        const struct cell *one = &b->cell[AMX][c];
+        const struct cell *one = &b->cell[ours(configs[c].workload)][c];
 
         if (configs[c].threads == 1 && configs[c].procs == 1 && one->reps &&
             spread_of(one->ns, one->reps).median > 1.2 * spread_of(one->cpu, one->reps).median)
@@ -221,8 +249,7 @@ void report_print(const struct bench *b)
     print_machine(b);
     if (b->use_workload[SEED_LOOP])
         print_targets(b);
-    if (b->use_system[AMX])
-        print_ratios(b, false);
+    print_ratios(b, false);
     if (was_busy(b)) {
         puts("\nNOTE: single threads had to wait for a processor: the machine was busy with something else, and only\n"
              "processor times hold. Those of waiting threads contain their waiting.");

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* amx: amx_alloc and amx_free by reference, a handle per thread. */
+/* amx: amx_alloc and amx_free by reference, a handle per thread; messages in a store in the segment. With BENCH_POOL: a pool
+ * of slots in the segment, a view per thread. */
 #include <stdio.h>
 #include <unistd.h>
 
+#ifdef BENCH_POOL
+#include "amx_pool.h"
+#include <stdlib.h>
+#else
 #include "amx_store.h"
+#endif
 #include "system.h"
 
 static int failed(const char *call, int err)
@@ -12,53 +18,104 @@ static int failed(const char *call, int err)
     return -1;
 }
 
-static int open_segment(const char *name, int create, void **seg)
-{
-    struct amx_options o = AMX_OPTIONS_INIT;
-    char why[256] = "";
-    amx_t *h = NULL;
-    int err;
+#ifdef BENCH_POOL
+#define POOL_SLOTS 1024u
 
-    /* Each process maps elsewhere: nothing may depend on the address. */
-    o.map_hint = (const void *)(0x200000000000u + ((uintptr_t)(getpid() & 0xfff) << 34));
-    o.size = SEGMENT;
-    o.why = why;
-    o.why_len = sizeof(why);
-    err = create ? amx_create(name, &o, &h) : amx_attach(name, &o, &h);
-    if (err) {
-        fprintf(stderr, "amx: %s: %s\n", amx_strerror(err), why);
-        return -1;
-    }
-    *seg = h;
-    return 0;
+static int open_pool(amx_t *h, int create)
+{
+    static const struct amx_pool_config config = {.n = 1, .flags = AMX_POOL_LINES, .cls = {{64, POOL_SLOTS}}};
+    struct amx_pool pool;
+    amx_ref block;
+    int err = create ? amx_pool_create(h, &config, &block, &pool) : 0;
+
+    if (create && !err)
+        err = amx_root_set(h, 0, block);
+    return err ? failed("pool", err) : 0;
 }
 
-static void unlink_segment(const char *name)
-{
-    (void)amx_unlink(name, NULL);
-}
+struct context {
+    amx_t *h;
+    struct amx_pool pool;
+};
 
 static int enter(void *seg, void **ctx)
 {
-    amx_t *h = NULL;
-    int err = amx_share((amx_t *)seg, &h);
+    struct context *c = malloc(sizeof(*c));
+    amx_ref block;
+    int err = c ? amx_share((amx_t *)seg, &c->h) : AMX_E_SYS;
 
-    if (err)
-        return failed("share", err);
-    *ctx = h;
-    return 0;
+    if (!err)
+        err = amx_root_get(c->h, 0, &block);
+    if (!err)
+        err = amx_pool_attach_block(c->h, block, 0, NULL, &c->pool);
+    *ctx = c;
+    return err ? failed("share", err) : 0;
 }
 
 static int leave(void *seg, void *ctx)
 {
-    int err = amx_unshare((amx_t *)ctx);
+    struct context *c = ctx;
+    int err = amx_unshare(c->h);
 
     (void)seg;
+    free(c);
     return err ? failed("unshare", err) : 0;
 }
 
+/* And takes the pool away, so that the segment can be looked at as that of amx. */
+static int check_object(amx_t *h)
+{
+    struct amx_pool pool;
+    struct amx_pool_check_result r = {.struct_size = sizeof(r)};
+    amx_ref block;
+    int err = amx_root_get(h, 0, &block);
+
+    if (!err)
+        err = amx_pool_attach_block(h, block, 0, NULL, &pool);
+    if (!err)
+        err = amx_pool_check(&pool, NULL, NULL, &r);
+    if (!err && (r.used || r.undone || r.slots != POOL_SLOTS)) {
+        fprintf(stderr, "pool: check: %llu of %llu slots in use\n", (unsigned long long)r.used,
+                (unsigned long long)r.slots);
+        return -1;
+    }
+    if (!err)
+        err = amx_pool_remove(&pool);
+    if (!err)
+        err = amx_free(h, block);
+    return err ? failed("pool check", err) : 0;
+}
+
+static inline uint64_t sys_alloc(void *ctx, size_t n)
+{
+    amx_slot slot = AMX_SLOT_NONE;
+
+    (void)amx_pool_alloc(&((struct context *)ctx)->pool, n, AMX_POOL_SELF, &slot);
+    return slot;
+}
+
+static inline int sys_free(void *ctx, uint64_t token)
+{
+    return amx_pool_free(&((struct context *)ctx)->pool, token);
+}
+
+static inline void *sys_ptr(void *ctx, uint64_t token)
+{
+    void *p = NULL;
+
+    (void)amx_pool_ptr(&((struct context *)ctx)->pool, token, &p, NULL);
+    return p;
+}
+#else
+static int open_pool(amx_t *h, int create)
+{
+    (void)h;
+    (void)create;
+    return 0;
+}
+
 /* The store of a run of messages, if it was one: whole, nobody borrows. It goes. */
-static int check_store(amx_t *h)
+static int check_object(amx_t *h)
 {
     struct amx_pool_check_result c = {.struct_size = sizeof(c)};
     struct amx_store_stats s = {.struct_size = sizeof(s)};
@@ -80,28 +137,23 @@ static int check_store(amx_t *h)
     return err || (err = amx_free(h, block)) ? failed("store", err) : 0;
 }
 
-static int check(void *seg)
+static int enter(void *seg, void **ctx)
 {
-    struct amx_check_result r = {0};
-    int err;
+    amx_t *h = NULL;
+    int err = amx_share((amx_t *)seg, &h);
 
-    if (check_store((amx_t *)seg))
-        return -1;
-    r.struct_size = sizeof(r);
-    err = amx_check((amx_t *)seg, NULL, NULL, &r);
     if (err)
-        return failed("check", err);
-    if (r.corrupt || r.undone || r.live_blocks) {
-        fprintf(stderr, "amx: check: %llu corrupt, %llu undone, %llu live blocks\n", (unsigned long long)r.corrupt,
-                (unsigned long long)r.undone, (unsigned long long)r.live_blocks);
-        return -1;
-    }
+        return failed("share", err);
+    *ctx = h;
     return 0;
 }
 
-static void close_segment(void *seg)
+static int leave(void *seg, void *ctx)
 {
-    (void)amx_close((amx_t *)seg);
+    int err = amx_unshare((amx_t *)ctx);
+
+    (void)seg;
+    return err ? failed("unshare", err) : 0;
 }
 
 static inline uint64_t sys_alloc(void *ctx, size_t n)
@@ -124,6 +176,57 @@ static inline void *sys_ptr(void *ctx, uint64_t token)
     (void)amx_ptr((amx_t *)ctx, token, &p);
     return p;
 }
+#endif
+
+static int open_segment(const char *name, int create, void **seg)
+{
+    struct amx_options o = AMX_OPTIONS_INIT;
+    char why[256] = "";
+    amx_t *h = NULL;
+    int err;
+
+    /* Each process maps elsewhere: nothing may depend on the address. */
+    o.map_hint = (const void *)(0x200000000000u + ((uintptr_t)(getpid() & 0xfff) << 34));
+    o.size = SEGMENT;
+    o.why = why;
+    o.why_len = sizeof(why);
+    err = create ? amx_create(name, &o, &h) : amx_attach(name, &o, &h);
+    if (err) {
+        fprintf(stderr, "amx: %s: %s\n", amx_strerror(err), why);
+        return -1;
+    }
+    *seg = h;
+    return open_pool(h, create);
+}
+
+static void unlink_segment(const char *name)
+{
+    (void)amx_unlink(name, NULL);
+}
+
+static int check(void *seg)
+{
+    struct amx_check_result r = {0};
+    int err = check_object((amx_t *)seg);
+
+    if (err)
+        return err;
+    r.struct_size = sizeof(r);
+    err = amx_check((amx_t *)seg, NULL, NULL, &r);
+    if (err)
+        return failed("check", err);
+    if (r.corrupt || r.undone || r.live_blocks) {
+        fprintf(stderr, "amx: check: %llu corrupt, %llu undone, %llu live blocks\n", (unsigned long long)r.corrupt,
+                (unsigned long long)r.undone, (unsigned long long)r.live_blocks);
+        return -1;
+    }
+    return 0;
+}
+
+static void close_segment(void *seg)
+{
+    (void)amx_close((amx_t *)seg);
+}
 
 static inline uint64_t sys_pack(void *ctx, uint64_t token)
 {
@@ -139,6 +242,9 @@ static inline uint64_t sys_unpack(void *ctx, uint64_t word)
 
 #include "workloads.h"
 
+#ifdef BENCH_POOL
+#define RUNS BENCH_RUNS
+#else
 /* --- Messages ------------------------------------------------------------------------------------------------------ */
 
 enum { MSG_BUSY = 1 };
@@ -259,6 +365,7 @@ static unsigned msg_tokens(struct msg_view *v, uint64_t *token)
     {                                                                                                                  \
         BENCH_ROWS, BENCH_MESSAGE_ROWS                                                                                 \
     }
+#endif
 
 static void version(char *buf, size_t len)
 {

@@ -18,7 +18,9 @@
 
 #define SEED_LIVE  200u  /* blocks that one thread may hold, as published */
 #define HAND_LIVE  1000u /* blocks that a thread hands over */
-#define LARGE_LIVE 8u    /* so few that 16 MiB hold them all at their largest */
+#define SLOTS_LIVE 32u
+#define SLOT_BYTES 64u
+#define LARGE_LIVE 8u /* so few that 16 MiB hold them all at their largest */
 
 /* --- The two calls, in each mode --------------------------------------------------------------------------------- */
 
@@ -249,6 +251,28 @@ BENCH_INLINE void large(struct bench_thread *t, enum mode mode, uint64_t ops)
     replace(t, mode, ops, LARGE_LIVE, 1);
 }
 
+/* A few slots of one size at a time, replaced at random. Whoever hands one out twice overwrites a stamp. */
+BENCH_INLINE void slots(struct bench_thread *t, enum mode mode, uint64_t ops)
+{
+    for (uint64_t i = 0; i < ops;) {
+        uint64_t mark = 0, token;
+
+        if (t->live == SLOTS_LIVE) {
+            drop(t, mode, below(t, SLOTS_LIVE));
+            i++;
+        }
+        token = get(t, mode, SLOT_BYTES, &mark);
+        if (!token) {
+            t->out->failed++;
+            i++;
+            continue;
+        }
+        touch(t, mode, token, SLOT_BYTES);
+        keep(t, mode, t->live++, token, mark);
+    }
+    t->out->done += ops;
+}
+
 /* Whole rounds: until the segment is full or the budget spent, then free all in random order. */
 BENCH_INLINE void fill_heal(struct bench_thread *t, enum mode mode, uint64_t ops)
 {
@@ -292,11 +316,12 @@ BENCH_RUN(producer_consumer)
 BENCH_RUN(hand_over)
 BENCH_RUN(fill_heal)
 BENCH_RUN(large)
+BENCH_RUN(slots)
 BENCH_RUN(drain)
 
 #define BENCH_ROWS                                                                                                     \
     BENCH_MODES(seed_loop), BENCH_MODES(pair_64), BENCH_MODES(producer_consumer), BENCH_MODES(hand_over),              \
-        BENCH_MODES(fill_heal), BENCH_MODES(large)
+        BENCH_MODES(fill_heal), BENCH_MODES(large), BENCH_MODES(slots)
 #define BENCH_RUNS                                                                                                     \
     {                                                                                                                  \
         BENCH_ROWS                                                                                                     \

@@ -77,12 +77,13 @@ enum amx_err {
     AMX_E_OWNER = -25,         /**< the block's owner is not the one that this call needs */
     AMX_E_ALIVE = -26,         /**< the peer is alive */
     AMX_E_PARTIAL = -27,       /**< done in part: something is held by a process that is stopped or busy */
-    AMX_E_BORROWED = -28,      /**< somebody borrows the message in a way that excludes this (AlreadyBorrowed) */
-    AMX_E_BORROW_ACTIVE = -29, /**< it cannot end while it is borrowed (BorrowActive) */
-    AMX_E_POISONED = -30,      /**< who was changing the message died or gave up (Poisoned) */
-    AMX_E_NO_GUARD = -31,      /**< all read guards of this handle or view are in use */
-    AMX_E_TYPE = -32,          /**< a payload of another type than the store's */
-    AMX_E_LAST_ = -33          /**< one past the last code */
+    AMX_E_QUOTA = -28,         /**< the owner has as many slots of the pool as one may have */
+    AMX_E_BORROWED = -29,      /**< somebody borrows the message in a way that excludes this (AlreadyBorrowed) */
+    AMX_E_BORROW_ACTIVE = -30, /**< it cannot end while it is borrowed (BorrowActive) */
+    AMX_E_POISONED = -31,      /**< who was changing the message died or gave up (Poisoned) */
+    AMX_E_NO_GUARD = -32,      /**< all read guards of this handle or view are in use */
+    AMX_E_TYPE = -33,          /**< a payload of another type than the store's */
+    AMX_E_LAST_ = -34          /**< one past the last code */
 };
 
 /** The text for a code of `enum amx_err`; "unknown code" for any other number. Never null. Any thread, also in a

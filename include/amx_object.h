@@ -9,6 +9,12 @@
  *
  * Rules for who writes such words: amx_object_touch() before the exchange that makes a word its own. Words change by
  * exchanges on the whole word. The block is freed after amx_object_remove() has answered AMX_OK, not before.
+ *
+ * Cells. A word may own a block: its cell is the block's reference, 0 none. Recovery makes a dead one's word CACHED first,
+ * if it is in no kept state, then frees the block, makes the cell 0, and then the word `to`, which must be AMX_STATE_FREE.
+ * So whoever links a block or unlinks one does it while the word is in state AMX_STATE_CACHED and his; then a block that a
+ * word owns never outlives the word, whoever is killed where. The block itself is nobody's, so that it does not fall with
+ * who made it: published while it is linked already and the word still CACHED.
  */
 #ifndef AMX_OBJECT_H
 #define AMX_OBJECT_H
@@ -36,7 +42,9 @@ struct amx_object {
     uint16_t pairs; /**< of from and into: other states get other ones */
     uint16_t from[AMX_OBJECT_PAIRS];
     uint16_t into[AMX_OBJECT_PAIRS];
-    uint64_t id; /**< out */
+    uint64_t cells;      /**< bytes from the payload's beginning to an array of amx_ref, a multiple of 16; 0: none */
+    uint32_t cells_from; /**< index of the first word that has one: the words from there on have one each */
+    uint64_t id;         /**< out */
 };
 
 /**

@@ -20,6 +20,8 @@
  *   extents as it meets them). It needs no closing. Nothing is allocated from the heap.
  * - No call waits, but amx_pool_alloc_wait. None is bounded by others: what loses to others goes on to the next slot, or
  *   ends when the one slot it is about stands still.
+ * - The arena's slots (AMX_POOL_ARENA) also cost what amx_alloc and amx_free of their blocks do. Killed inside of any call:
+ *   the slot with its block is the owner's or free, as any other; no block is lost, and none freed twice.
  * - In a signal handler every call but those that make, attach or remove a pool is fine, on a view whose handle, if it
  *   has one, the interrupted thread is not using.
  * - References, sizes and offsets from the region are checked before use. Whoever may write the region can destroy its
@@ -42,6 +44,7 @@ extern "C" {
 #define AMX_POOL_ALIGN     64   /**< a pool begins at a multiple of it */
 #define AMX_POOL_OWNER_MAX 4094 /**< largest owner outside of segments */
 #define AMX_POOL_SELF      ((amx_id)0)          /**< as an owner, in a segment: the view's handle */
+#define AMX_POOL_ARENA     UINT32_C(0xffffffc0) /**< slot size of the class that the arena serves: see amx_pool_class */
 #define AMX_POOL_KIND      UINT32_C(0x706c0000) /**< kind of its registered object, + number of classes */
 #define AMX_POOL_EXTENT    UINT32_C(0x706c0101) /**< kind of the registered object of an extent */
 
@@ -60,9 +63,15 @@ typedef uint64_t amx_slot;
 #define AMX_SLOT_CLASS(s) ((uint32_t)((s) >> 56) - 1u) /**< of AMX_SLOT_NONE: UINT32_MAX */
 #define AMX_SLOT_INDEX(s) ((uint32_t)((s) >> 32) & (AMX_POOL_SLOTS - 1))
 
-/** A class of slots. Source: SizeClassConfig. */
+/**
+ * A class of slots. Source: SizeClassConfig.
+ * The last class may have the slot size AMX_POOL_ARENA, in a segment: it serves requests that are above all other classes.
+ * Each of its slots is a block of the arena, as large as was asked for, under a reference, an owner and a state as any other
+ * slot; the block comes and goes with the slot. `count` bounds how many there are at a time; a slot takes 16 bytes here. Such a
+ * pool must be removed before its own block is freed: nobody else knows the blocks.
+ */
 struct amx_pool_class {
-    uint32_t slot_size; /**< bytes, a multiple of 16 */
+    uint32_t slot_size; /**< bytes, a multiple of 16, or AMX_POOL_ARENA */
     uint32_t count;     /**< slots, 1..AMX_POOL_SLOTS */
 };
 
@@ -107,6 +116,7 @@ struct amx_pool {
     amx_t *h; /* NULL: not in a segment */
     uint32_t n, flags;
     uint32_t parts; /* the classes, then extents as they are met */
+    uint64_t room;  /* of a quota: relaxed, whoever uses the view */
     struct amx_pool_part part[AMX_POOL_CLASSES + AMX_POOL_EXTENTS];
 };
 
@@ -114,7 +124,7 @@ struct amx_pool {
 
 /** The layout of a pool with this configuration. Pure. Errors: AMX_E_INVAL: the configuration (a class or their number
  *  zero or too large, a size that is no multiple of 16, or of 64 with AMX_POOL_LINES, sizes not ascending, a flag that
- *  does not exist). Source: VarSlotPool::layout, which checked nothing. */
+ *  does not exist). Instead of slots the arena's class has references, 8 bytes each. Source: VarSlotPool::layout, which checked nothing. */
 AMX_API int amx_pool_layout(const struct amx_pool_config *config, struct amx_pool_offsets *out);
 
 /** Bytes that a pool with this configuration needs from its base on. Pure. Errors: as amx_pool_layout. Source:
@@ -132,8 +142,8 @@ AMX_API int amx_pool_discover(const void *region, size_t len, size_t base, struc
 /**
  * Makes a pool, all slots free, `base` bytes into the `len` bytes at region, which nobody else uses yet; they need not be
  * zero. Slots' contents are left as they are. The pool becomes visible to amx_pool_attach complete, by a last store.
- * Errors: AMX_E_INVAL (the configuration; base, or the address there, is not a multiple of 64; the region is too small),
- * AMX_E_SYS (no random number).
+ * Errors: AMX_E_INVAL (the configuration, also one with the arena's class; base, or the address there, is not a multiple of
+ * 64; the region is too small), AMX_E_SYS (no random number).
  * Killed inside: no pool, to be made anew. Time: proportional to the slots. Source: VarSlotPool::init.
  */
 AMX_API int amx_pool_init(void *region, size_t len, size_t base, const struct amx_pool_config *config,
@@ -141,7 +151,8 @@ AMX_API int amx_pool_init(void *region, size_t len, size_t base, const struct am
 
 /**
  * A view on the pool there. config: what it must be, or NULL: whatever it is.
- * Errors: as amx_pool_discover; AMX_E_LAYOUT also: it is not of this configuration.
+ * Errors: as amx_pool_discover; AMX_E_LAYOUT also: it is not of this configuration, or has the arena's class, which is for
+ * segments.
  * Killed inside: nothing. Source: VarSlotPool::attach, which trusted the caller's configuration.
  */
 AMX_API int amx_pool_attach(void *region, size_t len, size_t base, const struct amx_pool_config *config,
@@ -179,9 +190,11 @@ AMX_API int amx_pool_extend(struct amx_pool *pool, uint32_t class_index, uint32_
 
 /**
  * Ends a pool: it cannot be attached any more, and recovery does not look at it any more. All views on it must be idle and
- * become invalid; slots that are in use are lost. In a segment its extents are freed, and after AMX_OK the block may be.
+ * become invalid; slots that are in use are lost, those of the arena freed first. In a segment its extents are freed, and
+ * after AMX_OK the block may be.
  * Errors: AMX_E_BUSY: a recovery is under way that may be looking at it: call again. AMX_E_STALE (removed already).
- * Killed inside: still a pool, or none; the block stays, and extents that were not freed yet.
+ * Killed inside: still a pool, perhaps without its slots of the arena, or none; the block stays, and extents that were not
+ * freed yet.
  */
 AMX_API int amx_pool_remove(struct amx_pool *pool);
 
@@ -201,19 +214,25 @@ AMX_API int amx_pools(const amx_t *h, amx_pools_fn *fn, void *ctx);
 
 /**
  * Takes a free slot for `size` bytes: of the smallest class that fits, or if that is empty of the next larger one. Its
- * contents are what the last owner left. owner: in a segment AMX_POOL_SELF or the id of the view's handle, else
+ * contents are what the last owner left. What is above all of them the arena's class serves, if there is one; it serves
+ * nothing else, so that small requests meet backpressure. owner: in a segment AMX_POOL_SELF or the id of the view's handle, else
  * 1..AMX_POOL_OWNER_MAX. size 0: the smallest class.
- * Errors: AMX_E_NOMEM (backpressure: each class that fits was found empty, each of its words looked at), AMX_E_TOO_BIG (no
- * class is that large), AMX_E_INVAL (owner outside of a segment), AMX_E_OWNER (another's id).
- * Killed inside: not taken, or the owner's and freed with it. Wait-free: at most one pass over the hints and one over the
- * words of each class. Source: allocate; the published one gave both errors as None.
+ * Errors: AMX_E_NOMEM (backpressure: each class that fits was found empty, each of its words looked at; or the arena has no
+ * such block), AMX_E_TOO_BIG (no class is that large, or no segment), AMX_E_QUOTA (the owner has as many slots as one may),
+ * AMX_E_INVAL (owner outside of a segment), AMX_E_OWNER (another's id); of the arena also AMX_E_BUSY, as for amx_alloc.
+ * In a segment, before AMX_E_NOMEM the dead are recovered once, as amx_alloc does, unless AMX_F_NO_RECOVER was given; if
+ * that freed a slot of any pool, the classes are looked at once more. So a dead process's slots come back by themselves. In
+ * other memory nobody knows who is dead: there amx_pool_recover must be called by who does.
+ * Killed inside: not taken, or the owner's and freed with it. Wait-free: at most two passes over the hints and two over the
+ * words of each class, and a recovery between them. Source: allocate; the published one gave both errors as None.
  */
 AMX_API int amx_pool_alloc(struct amx_pool *pool, size_t size, amx_id owner, amx_slot *out);
 
 /**
- * The same, and waits until a slot is free or timeout_ns nanoseconds of the monotonic clock are over (0: only try;
- * UINT64_MAX: no limit). Sleeps on a futex, which a free wakes if somebody sleeps; every 100 ms it looks by itself, for
- * slots that a recovery freed. Errors also: AMX_E_TIMEOUT. Not in a signal handler.
+ * The same, and waits until a slot is free, and the owner below its quota, or timeout_ns nanoseconds of the monotonic clock
+ * are over (0: only try; UINT64_MAX: no limit). Sleeps on a futex, which a free of a slot wakes if somebody sleeps; every
+ * 100 ms it looks by itself, for slots that a recovery freed and for memory of the arena. Errors: as amx_pool_alloc, but
+ * AMX_E_TIMEOUT for AMX_E_NOMEM, AMX_E_BUSY and AMX_E_QUOTA. Not in a signal handler.
  */
 AMX_API int amx_pool_alloc_wait(struct amx_pool *pool, size_t size, amx_id owner, uint64_t timeout_ns, amx_slot *out);
 
@@ -221,23 +240,25 @@ AMX_API int amx_pool_alloc_wait(struct amx_pool *pool, size_t size, amx_id owner
  * Frees a slot in any live state, whoever owns it: one exchange on its word, one winner.
  * Errors: AMX_E_DOUBLE_FREE (this very life was freed, the slot is still free), AMX_E_STALE (it was freed and is another's
  * by now, or given away), AMX_E_BUSY (others change its state without pause: try again).
- * Killed inside: not freed, or free (perhaps without its hint, and then found by the pass over the words). Wait-free.
- * Source: free, in which two could win.
+ * Killed inside: not freed, or free (perhaps without its hint, and then found by the pass over the words), or of the arena:
+ * this handle's, and freed by recovery. Wait-free. Source: free, in which two could win.
  */
 AMX_API int amx_pool_free(struct amx_pool *pool, amx_slot slot);
 
-/** The slot's memory in this process, and its size (bytes may be NULL). The pointer holds as long as the slot lives; the
- *  call proves that it lived at the time. Acquires what was written before publish, give and transitions. Source:
- *  slot_data, slot_data_mut. */
+/** The slot's memory in this process, and its size (bytes may be NULL): of the arena at least what was asked for. The pointer
+ *  holds as long as the slot lives; the call proves that it lived at the time. Acquires what was written before publish,
+ *  give and transitions. Errors: AMX_E_CORRUPT also: its block was freed behind the pool's back. Source: slot_data,
+ *  slot_data_mut. */
 AMX_API int amx_pool_ptr(const struct amx_pool *pool, amx_slot slot, void **out, size_t *bytes);
 
-/** The escape hatch: where the slot's memory is, whether it lives or not. NULL if there is no such class or slot. */
+/** The escape hatch: where the slot's memory is, whether it lives or not. NULL if there is no such class or slot, or it is
+ *  one of the arena and has no block. */
 AMX_API void *amx_pool_ptr_unchecked(const struct amx_pool *pool, amx_slot slot);
 
 /** How many classes the pool has; 0 for a null view. Source: class_count. */
 AMX_API uint32_t amx_pool_class_count(const struct amx_pool *pool);
 
-/** Slot size of a class, in bytes. Errors: AMX_E_INVAL (there is no such class; the published one panicked). Source:
+/** Slot size of a class, in bytes, or AMX_POOL_ARENA. Errors: AMX_E_INVAL (there is no such class; the published one panicked). Source:
  *  slot_size. */
 AMX_API int amx_pool_slot_size(const struct amx_pool *pool, uint32_t class_index, uint32_t *out);
 
@@ -247,7 +268,7 @@ AMX_API int amx_pool_slot_size(const struct amx_pool *pool, uint32_t class_index
 AMX_API int amx_pool_publish(struct amx_pool *pool, amx_slot slot);
 
 /** Makes a slot of nobody `owner`'s (as for amx_pool_alloc). Errors: AMX_E_OWNER (it is somebody's: another was
- *  faster). */
+ *  faster), AMX_E_QUOTA. */
 AMX_API int amx_pool_adopt(struct amx_pool *pool, amx_slot slot, amx_id owner);
 
 /**
@@ -258,6 +279,26 @@ AMX_API int amx_pool_adopt(struct amx_pool *pool, amx_slot slot, amx_id owner);
  * Killed inside: the giver's or the receiver's.
  */
 AMX_API int amx_pool_give(struct amx_pool *pool, amx_slot slot, amx_id to, amx_slot *out);
+
+/**
+ * A quota: the most slots, of all classes together, that one owner may have; 0, as in a new pool, means any number. It stands
+ * in the pool, holds for all owners, and may be changed at any time. amx_pool_alloc and amx_pool_adopt answer AMX_E_QUOTA to
+ * who has that many. Nothing is counted but the words themselves, so no death leaves a wrong count, and a slot that another
+ * freed or got is off it at once.
+ *
+ * How exact: an owner that has one view and allocates by one call at a time, as a handle does, never gets more than its
+ * quota by itself, and is never refused with fewer. Several views, and elsewhere threads that allocate for one owner at the
+ * same time, count each for itself: each may be ahead by an eighth of what was left when it counted last, so that n of them
+ * exceed the quota by (n - 1) / 8 of it and n - 1 at most. Gifts are never refused, for that would be the giver's trouble: who
+ * is given more than his quota has them, and gets no slot himself before he is below it. They count from his next count on,
+ * which comes when he has taken an eighth of what was left.
+ * Time: a load; each eighth of what is left the owner's slots are counted: every word of the pool is read, as they are in
+ * front of AMX_E_QUOTA.
+ */
+AMX_API int amx_pool_set_quota(struct amx_pool *pool, uint32_t most);
+
+/** The quota that holds now; 0: none. */
+AMX_API int amx_pool_quota(const struct amx_pool *pool, uint32_t *out);
 
 /** The owner: an amx_id in a segment, else its number; 0 nobody. */
 AMX_API int amx_pool_owner(const struct amx_pool *pool, amx_slot slot, amx_id *out);
@@ -297,8 +338,8 @@ struct amx_pool_slot {
     amx_slot ref; /**< if live, else 0 */
     uint32_t class_index;
     uint32_t index;
-    uint32_t bytes;
-    uint32_t state;      /**< 0-4095; 0: free */
+    uint64_t bytes;      /**< of the arena: of its block, 0 if it has none */
+    uint32_t state;      /**< 0-4095; 0: free; of the arena also AMX_STATE_CACHED: its owner is making or freeing it */
     uint32_t owner;      /**< low 12 bits of the owner's id; 0 nobody */
     uint64_t generation; /**< 40 bits */
 };
@@ -311,15 +352,16 @@ AMX_API int amx_pool_walk(const struct amx_pool *pool, amx_pool_walk_fn *fn, voi
 /** Numbers of one class. Exact at rest, a sample otherwise. */
 struct amx_pool_stats {
     size_t struct_size; /**< set by the caller: sizeof(struct amx_pool_stats) */
-    uint32_t slot_size;
-    uint32_t count;   /**< with extents */
-    uint32_t extents; /**< how many */
+    uint32_t slot_size; /**< or AMX_POOL_ARENA */
+    uint32_t count;     /**< with extents */
+    uint32_t extents;   /**< how many */
     uint32_t used;
     uint32_t published; /**< of those used: nobody's */
     uint32_t kept;      /**< of those used: in a state from AMX_STATE_KEPT on */
     uint32_t high; /**< most slots seen in use at a time. Looked at by each allocation if there are at most 64 of them,
                            else when 64 neighbours are all in use (up to 4096 slots), at exhaustion, and by this call */
     uint64_t exhausted; /**< times that an allocation found the class empty */
+    uint64_t bytes;     /**< of the slots in use */
 };
 /** Tells the numbers of a class. Errors: AMX_E_INVAL (there is no such class). Reads every word of it. */
 AMX_API int amx_pool_stat(const struct amx_pool *pool, uint32_t class_index, struct amx_pool_stats *out);
@@ -331,7 +373,7 @@ AMX_API int amx_pool_used_by(const struct amx_pool *pool, amx_id owner, uint64_t
 struct amx_pool_check_result {
     size_t struct_size; /**< set by the caller: sizeof(struct amx_pool_check_result) */
     uint64_t notes;     /**< findings by grade. A note: a hint that is missing, which no call depends on */
-    uint64_t undone;    /**< a dead handle's slot: recovery frees it */
+    uint64_t undone;    /**< a dead handle's slot, with its block: recovery frees it */
     uint64_t corrupt;
     uint64_t slots;
     uint64_t used;
@@ -339,7 +381,7 @@ struct amx_pool_check_result {
 
 /**
  * Checks a pool: its head and classes are what the view was attached to, every word is legal, no word lies beyond the last
- * slot, hints mark nothing beyond it. fn (may be NULL) is told each finding (its offset counts from the pool's base).
+ * slot, hints mark nothing beyond it, the arena's slots in use have each a block and the free ones none. fn (may be NULL) is told each finding (its offset counts from the pool's base).
  * Always ends, never writes. Errors: AMX_E_CORRUPT if a finding of that grade was made (*out is written then too); fn's
  * number if not 0. out may be NULL. Source: none.
  */

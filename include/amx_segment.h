@@ -197,7 +197,8 @@ AMX_API int amx_peers(const amx_t *h, amx_peer_fn *fn, void *ctx);
 enum amx_kept_how {
     AMX_KEPT_STATE = 0, /**< the dead one's, in a state from AMX_STATE_KEPT on: its work may have to be redone */
     AMX_KEPT_PUBLISHED =
-        1,             /**< nobody's, in a sector that the dead one used; a block does not remember who published it */
+        1, /**< nobody's, in a sector that the dead one used; a block does not remember who published it. Blocks
+                            of a pool's slots (AMX_POOL_ARENA) too: those are the pool's to free */
     AMX_KEPT_WORD = 3, /**< the dead one's word of an object (amx_object.h), in a kept state: nobody's now */
     AMX_KEPT_GIVEN = 2 /**< the dead one's last gift: the receiver's, who may not have been told its reference */
 };
@@ -219,7 +220,7 @@ typedef int amx_kept_fn(const struct amx_kept *k, void *ctx);
 /** What a recovery did. */
 struct amx_recovery {
     size_t struct_size;   /**< set by the caller: sizeof(struct amx_recovery) */
-    uint64_t blocks;      /**< freed */
+    uint64_t blocks;      /**< freed, with those that words of registered objects owned */
     uint64_t bytes;       /**< of them, with headers */
     uint64_t kept_blocks; /**< the dead one's in a kept state: nobody's now, or taken by the call-back */
     uint64_t kept_bytes;

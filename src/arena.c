@@ -410,7 +410,7 @@ AMXI_SLOW void amxi_wake(const amx_t *h)
     if (!(w & 1))
         return;
     /* clears the flag and changes the word in one step. Lost: another wakes them */
-    if (amxi_cas32_sc(wait, &w, w + 1))
+    if (amxi_cas32_rlx(wait, &w, w + 1))
         amxi_os_futex_wake_all(wait);
 }
 
@@ -490,24 +490,30 @@ static uint32_t claimed_size(const amx_t *h, uint32_t k)
     return !u || (u >= AMXI_UNITS_MIN && fits(h, k, u)) ? u : UINT32_MAX;
 }
 
-/* The block at k is CACHED by us: into the magazine, or back. */
-AMXI_SLOW static int freed(amx_t *h, uint32_t k)
+/* The block at k is CACHED by us: back to its sector or sectors. u: its size, 0 a large one. *out: in bytes. */
+static int to_sector(amx_t *h, uint32_t k, uint32_t u, uint64_t *out)
 {
-    uint32_t u = claimed_size(h, k);
-    if (u == UINT32_MAX)
-        return AMX_E_CORRUPT;
-    if (u && u <= h->uc)
-        return free_slow(h, k, amxi_bin(u));
+    uint64_t bytes = 0;
+    *out = (uint64_t)u * AMXI_UNIT;
     if (u) {
         amxi_give_back(h, &k, 1);
         return AMX_OK;
     }
-    uint64_t bytes;
     if (amxi_extent_usable(h->seg, k, &bytes) == AMX_OK)
-        add_flow(h, AMXI_F_RETURNED, bytes + AMXI_UNIT);
+        add_flow(h, AMXI_F_RETURNED, *out = bytes + AMXI_UNIT);
     int e = amxi_extent_free(h->seg, h->tag, k);
     amxi_wake(h);
     return e;
+}
+
+/* The block at k is CACHED by us: into the magazine, or back. */
+AMXI_SLOW static int freed(amx_t *h, uint32_t k)
+{
+    uint64_t bytes;
+    uint32_t u = claimed_size(h, k);
+    if (u == UINT32_MAX)
+        return AMX_E_CORRUPT;
+    return u && u <= h->uc ? free_slow(h, k, amxi_bin(u)) : to_sector(h, k, u, &bytes);
 }
 
 #define LOSSES 8 /* of a free against changes of state, before it answers AMX_E_BUSY */
@@ -524,7 +530,7 @@ AMXI_SLOW static int claim_other(amx_t *h, uint32_t k, uint64_t w, amx_ref ref)
             return state <= AMX_STATE_CACHED ? AMX_E_DOUBLE_FREE : AMX_E_STALE;
         if (AMXI_W0_OWNER(w) != h->tag)
             amxi_touch(h->seg, h->tag, k >> h->seg->g.su_log2);
-        if (amxi_cas64_ar(&b->w0, &w, AMXI_W0(AMX_STATE_CACHED, h->tag, AMXI_W0_GEN(w)))) /* as in claim */
+        if (amxi_cas64_acq(&b->w0, &w, AMXI_W0(AMX_STATE_CACHED, h->tag, AMXI_W0_GEN(w)))) /* as in free_unit */
             return AMX_OK;
     }
     return AMX_E_BUSY;
@@ -587,9 +593,9 @@ static AMXI_INLINE int free_unit(amx_t *h, uint32_t k, amx_ref ref, bool by_ref)
     uint64_t in = m->word;
     if (AMXI_UNLIKELY((uint8_t)in >= m->cap))
         return claim_and_free(h, k, ref);
-    /* acq_rel: releases what we did to the payload to its next owner, acquires what its last writer did, if that was
-     * another thread */
-    if (AMXI_UNLIKELY(!amxi_cas64_ar(&b->w0, &w, w + (AMX_STATE_CACHED - AMX_STATE_ALLOCATED))))
+    /* acquire: what its last writer did to the payload, if that was another thread. To the next owner it goes by the
+     * sector's word or queue, or it is us */
+    if (AMXI_UNLIKELY(!amxi_cas64_acq(&b->w0, &w, w + (AMX_STATE_CACHED - AMX_STATE_ALLOCATED))))
         return claim_and_free(h, k, ref);
     amxi_block_freed(h, k);
     m->slot[(uint8_t)in] = k;
@@ -609,6 +615,13 @@ int amxi_claim(amx_t *h, uint32_t k, amx_ref ref, uint32_t *u)
 int amxi_claimed(amx_t *h, uint32_t k)
 {
     return freed(h, k);
+}
+
+int amxi_free_uncached(amx_t *h, amx_ref ref, uint64_t *bytes)
+{
+    uint32_t k = AMXI_REF_UNIT(ref) - h->first_pu, u;
+    int e = k < h->units ? amxi_claim(h, k, ref, &u) : AMX_E_OFFSET;
+    return e ? e : to_sector(h, k, u, bytes);
 }
 
 int amx_free(amx_t *h, amx_ref ref)

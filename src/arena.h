@@ -79,6 +79,8 @@ int amxi_alloc_uncached(amx_t *h, uint64_t n, uint32_t align, amx_ref *out); /* 
  * no generation to compare. Then into the cache or back to its sector. */
 int amxi_claim(amx_t *h, uint32_t k, amx_ref ref, uint32_t *u);
 int amxi_claimed(amx_t *h, uint32_t k);
+/* As amx_free, past the cache: by a recoverer, whose handle may be about to go. *bytes: what it was, header included. */
+int amxi_free_uncached(amx_t *h, amx_ref ref, uint64_t *bytes);
 /* CACHED blocks to their sectors, and wakes who waits; false: some were queued. Reorders units. */
 bool amxi_give_back(amx_t *h, uint32_t *units, uint32_t n);
 void amxi_queue(amx_t *h, const uint32_t *units, uint32_t n); /* CACHED blocks of one sector onto its queue */

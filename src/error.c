@@ -30,6 +30,7 @@ static const char *const texts[] = {
     [-AMX_E_OWNER] = "the block's owner is not the one that this call needs",
     [-AMX_E_ALIVE] = "the peer is alive",
     [-AMX_E_PARTIAL] = "done in part: something is held by others",
+    [-AMX_E_QUOTA] = "the owner has as many slots of the pool as one may have",
     [-AMX_E_BORROWED] = "already borrowed",
     [-AMX_E_BORROW_ACTIVE] = "borrow active: somebody holds a guard",
     [-AMX_E_POISONED] = "poisoned: a change of the message was not finished",

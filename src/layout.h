@@ -60,7 +60,7 @@ struct amxi_region_body { /* constant */
 };
 
 /* A registered object: words of the lifecycle in a published block, which recovery frees as it frees blocks.
- *   0 word {status 4, tag 12, epoch 48} | 8 ref | 16 first | 24 kind, stride | 32 count, to | 40 pairs[4] | 56 reserved
+ *   0 word {status 4, tag 12, epoch 48} | 8 ref | 16 first | 24 kind, stride | 32 count, to | 40 pairs[4] | 56 cells
  * word: FREE -> MAKING(tag) by cas, -> LIVE by its maker's store, -> GOING(tag) -> FREE by cas; MAKING and GOING of the dead
  * -> FREE by recoverers. The rest: who has it MAKING.
  */
@@ -72,9 +72,10 @@ struct amxi_object_body {
     amxi_a32 kind;
     amxi_a32 stride;
     amxi_a32 count;
-    amxi_a32 to;      /* state of a dead one's word 16 | number of pairs 16 */
-    amxi_a32 pair[4]; /* from 16 | into 16 */
-    uint8_t reserved[8];
+    amxi_a32 to;         /* state of a dead one's word 16 | number of pairs 16 */
+    amxi_a32 pair[4];    /* from 16 | into 16 */
+    amxi_a32 cells;      /* where the cells lie: bytes from the payload / 16; 0: there are none */
+    amxi_a32 cells_from; /* the first word that has one */
 };
 static_assert(sizeof(struct amxi_object_body) == 64, "one line");
 #define AMXI_O_STATUS(w)      ((uint32_t)((w)&0xf))

@@ -68,6 +68,7 @@ static void write_header(const struct amx_store *s, struct amxi_message_body *m,
 
 static int take(struct amx_store *s, size_t size, struct amxi_place *p, struct amxi_verdict *v)
 {
+    bool look_for_dead = s->h;
     for (;;) { /* each turn more, one of the oldest has gone, and another was faster to take its place */
         amx_slot slot;
         int e = amxi_slot_take(s->h, &s->part, s->owner, &slot); /* 1 */
@@ -79,6 +80,11 @@ static int take(struct amx_store *s, size_t size, struct amxi_place *p, struct a
         if (e != AMX_E_NOMEM)
             return e;
         amxi_slot_exhausted(&s->part);
+        if (look_for_dead) {
+            look_for_dead = false;
+            if (amxi_word_recover(s->h))
+                continue;
+        }
         if (!s->config.marks.policy || (e = amxi_admission_room(s, size, v)) || v->dropped)
             return e;
     }
@@ -366,7 +372,7 @@ static int repeat(const struct call *c, uint64_t timeout_ns)
         uint64_t left = timeout_ns - past;
         amxi_os_futex_wait(wait, w, left < SLICE_NS ? left : SLICE_NS);
         if (c->store->h)
-            amxi_word_recover(c->store->h); /* whoever stands in the way may be dead */
+            (void)amxi_word_recover(c->store->h); /* whoever stands in the way may be dead */
     }
 }
 

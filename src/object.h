@@ -8,8 +8,9 @@
 /* An entry, read once and checked against the segment. */
 struct amxi_object {
     uint8_t *words; /* the first one */
-    uint32_t count, stride, kind;
-    uint64_t ref, first;
+    uint8_t *cells; /* the first one; NULL: none */
+    uint32_t count, stride, kind, cells_from;
+    uint64_t ref, first, cells_at;
     uint32_t to, pairs;
     uint32_t from[4], into[4];
 };
@@ -19,6 +20,11 @@ bool amxi_object_read(const struct amxi_seg *s, uint32_t i, struct amxi_object *
 static inline amxi_a64 *amxi_object_word(const struct amxi_object *o, uint32_t k)
 {
     return (amxi_a64 *)(void *)(o->words + (uint64_t)k * o->stride);
+}
+/* Where the block is named that word k owns; NULL: it owns none. */
+static inline amxi_a64 *amxi_object_cell(const struct amxi_object *o, uint32_t k)
+{
+    return o->cells && k >= o->cells_from ? (amxi_a64 *)(void *)o->cells + (k - o->cells_from) : NULL;
 }
 /* What a dead one's word in this state becomes. */
 uint32_t amxi_object_after(const struct amxi_object *o, uint32_t state);

@@ -9,6 +9,11 @@
 
 /* --- Layout ----------------------------------------------------------------------------------------------------- */
 
+static bool has_arena(const struct amx_pool_config *k)
+{
+    return k->cls[k->n - 1].slot_size == AMX_POOL_ARENA;
+}
+
 static bool sound(const struct amx_pool_config *k)
 {
     if (!k->n || k->n > AMX_POOL_CLASSES || k->flags & ~(uint32_t)AMX_POOL_ALL_)
@@ -47,7 +52,8 @@ int amx_pool_layout(const struct amx_pool_config *config, struct amx_pool_offset
     }
     for (uint32_t i = 0; i < k.n; i++) {
         l.cls[i].data = at;
-        at += amxi_round_up((uint64_t)k.cls[i].slot_size * k.cls[i].count, AMXI_LINE);
+        uint64_t each = k.cls[i].slot_size == AMX_POOL_ARENA ? sizeof(amx_ref) : k.cls[i].slot_size;
+        at += amxi_round_up(each * k.cls[i].count, AMXI_LINE);
     }
     l.bytes = at;
     *out = l;
@@ -163,30 +169,44 @@ static void format(unsigned char *base, const struct amx_pool_config *k, const s
         for (uint32_t i = 0; i < k->cls[c].count; i += 64)
             amxi_st64_rlx(&hint[i / 64], amxi_pool_mask(k->cls[c].count - i));
     }
+    if (has_arena(k))
+        memset(base + l->cls[k->n - 1].data, 0, (size_t)(l->bytes - l->cls[k->n - 1].data));
     amxi_st64_rel(&b->magic, AMXI_POOL_MAGIC); /* 3 pairs with the acquire in read_head */
 }
 
-int amxi_pool_make(void *region, size_t len, size_t base, const struct amx_pool_config *config, uint64_t gen,
-                   struct amx_pool *out)
+static int make(void *region, size_t len, size_t base, const struct amx_pool_config *config, bool segment, uint64_t gen,
+                struct amx_pool *out)
 {
     struct amx_pool_offsets l;
     unsigned char *p = NULL;
     if (!config || !out)
         return AMX_E_INVAL;
     struct amx_pool_config k = *config;
-    if (amx_pool_layout(&k, &l) || place(region, len, base, &p) || l.bytes > len - base)
+    if (amx_pool_layout(&k, &l) || (has_arena(&k) && !segment) || place(region, len, base, &p) || l.bytes > len - base)
         return AMX_E_INVAL;
     format(p, &k, &l, gen & AMXI_GEN_MASK);
     view(p, &k, &l, out);
     return AMX_OK;
 }
 
-int amx_pool_init(void *region, size_t len, size_t base, const struct amx_pool_config *config, struct amx_pool *out)
+int amxi_pool_make(void *region, size_t len, size_t base, const struct amx_pool_config *config, uint64_t gen,
+                   struct amx_pool *out)
+{
+    return make(region, len, base, config, false, gen, out);
+}
+
+static int make_any(void *region, size_t len, size_t base, const struct amx_pool_config *config, bool segment,
+                    struct amx_pool *out)
 {
     uint64_t gen; /* random: references to what was here before are stale, but for one chance in 2^32 */
     if (amxi_os_random(&gen, sizeof gen))
         return AMX_E_SYS;
-    return amxi_pool_make(region, len, base, config, gen, out);
+    return make(region, len, base, config, segment, gen, out);
+}
+
+int amx_pool_init(void *region, size_t len, size_t base, const struct amx_pool_config *config, struct amx_pool *out)
+{
+    return make_any(region, len, base, config, false, out);
 }
 
 int amx_pool_discover(const void *region, size_t len, size_t base, struct amx_pool_config *out)
@@ -210,7 +230,7 @@ int amx_pool_attach(void *region, size_t len, size_t base, const struct amx_pool
     int e = out ? place(region, len, base, &p) : AMX_E_INVAL;
     if (!e)
         e = amxi_pool_read_head(p, len - base, &k, &l);
-    if (e || (config && !same_config(config, &k)))
+    if (e || (config && !same_config(config, &k)) || has_arena(&k))
         return e ? e : AMX_E_LAYOUT;
     view(p, &k, &l, out);
     return AMX_OK;
@@ -218,23 +238,29 @@ int amx_pool_attach(void *region, size_t len, size_t base, const struct amx_pool
 
 /* --- In a block of a segment ------------------------------------------------------------------------------------ */
 
-/* The object that a pool or an extent is, as recovery is to see it: all words, those that fill up too. */
-static struct amx_object object_of(amx_ref block, uint64_t base, const struct amx_pool_offsets *l, uint32_t kind)
+/* The object that a pool or an extent is, as recovery is to see it: all words, those that fill up too; they have cells as
+ * well, for both are filled up to a line. */
+static struct amx_object object_of(amx_ref block, uint64_t base, const struct amx_pool_config *k,
+                                   const struct amx_pool_offsets *l, uint32_t kind)
 {
+    uint32_t last = k->n - 1;
+    bool cells = has_arena(k);
     return (struct amx_object){.struct_size = sizeof(struct amx_object),
                                .ref = block,
                                .kind = kind,
                                .count = l->words_count,
                                .first = base + l->words,
                                .stride = 8,
-                               .to = AMX_STATE_FREE};
+                               .to = AMX_STATE_FREE,
+                               .cells = cells ? base + l->cls[last].data : 0,
+                               .cells_from = cells ? (uint32_t)((l->cls[last].words - l->words) / 8) : 0};
 }
 
 static int look_up(const struct amx_object *o, void *ctx)
 {
     struct amx_object *l = ctx;
     if (o->ref != l->ref || o->kind != l->kind || o->first != l->first || o->count != l->count ||
-        o->stride != l->stride || o->to != l->to || o->pairs)
+        o->stride != l->stride || o->to != l->to || o->pairs || o->cells != l->cells || o->cells_from != l->cells_from)
         return 0;
     l->id = o->id;
     return 1;
@@ -275,10 +301,13 @@ int amx_pool_init_block(amx_t *h, amx_ref block, size_t base, const struct amx_p
         return e;
     if (owner)
         return AMX_E_OWNER;
-    e = amx_pool_init(region, len, base, config, &p); /* 1 */
-    if (e || (e = amx_pool_layout(config, &l)))
+    if (!config)
+        return AMX_E_INVAL;
+    struct amx_pool_config k = *config;
+    e = make_any(region, len, base, &k, true, &p); /* 1 */
+    if (e || (e = amx_pool_layout(&k, &l)))
         return e;
-    struct amx_object o = object_of(block, base, &l, AMX_POOL_KIND | p.n);
+    struct amx_object o = object_of(block, base, &k, &l, AMX_POOL_KIND | p.n);
     e = amx_object_add(h, &o, &id); /* 2 */
     if (e)
         return e;
@@ -298,7 +327,7 @@ int amx_pool_attach_block(amx_t *h, amx_ref block, size_t base, const struct amx
         return e;
     if (config && !same_config(config, &k))
         return AMX_E_LAYOUT;
-    struct amx_object o = object_of(block, base, &l, AMX_POOL_KIND | k.n);
+    struct amx_object o = object_of(block, base, &k, &l, AMX_POOL_KIND | k.n);
     if (amx_objects(h, look_up, &o) != 1)
         return AMX_E_STALE;
     view(first, &k, &l, out);
@@ -356,7 +385,7 @@ static int read_extent(const struct amx_pool *p, uint32_t c, uint32_t slots, amx
     out->block = block;
     out->class_index = c;
     out->first = slots;
-    *o = object_of(block, 0, &l, AMX_POOL_EXTENT);
+    *o = object_of(block, 0, &k, &l, AMX_POOL_EXTENT);
     (void)amx_objects(p->h, look_up, o);
     out->object = o->id;
     return AMX_OK;
@@ -425,14 +454,30 @@ int amx_pool_extend(struct amx_pool *pool, uint32_t class_index, uint32_t count)
     e = amx_alloc_aligned(h, AMX_POOL_ALIGN, bytes, &block); /* 1 ours */
     if (e)
         return e;
-    if ((e = amx_ptr(h, block, &region)) || (e = amx_pool_init(region, bytes, 0, &k, &made)) ||
-        !amxi_cas64_ar(next, &was, block)) { /* 2 releases it to amxi_pool_more() */
+    if ((e = amx_ptr(h, block, &region)) || (e = make_any(region, bytes, 0, &k, true, &made)) ||
+        !amxi_cas64_rel(next, &was, block)) { /* 2 releases it to amxi_pool_more(), which acquires if we lose */
         (void)amx_free(h, block);
         return e ? e : amxi_pool_more(pool, class_index) ? AMX_OK : AMX_E_BUSY; /* another was faster: it has grown */
     }
     /* No object to be had: it stays linked, others may be completing it already */
     e = complete(pool, class_index, slots, block);
     return e ? e : amxi_pool_more(pool, class_index) ? AMX_OK : AMX_E_BUSY;
+}
+
+static int is_id(const struct amx_object *o, void *ctx)
+{
+    return o->id == *(const uint64_t *)ctx;
+}
+
+/* While recovery still looks at it: killed in here, it is a pool with fewer slots in use. */
+static void clear_arena(struct amx_pool *p)
+{
+    if (!amxi_pool_of_arena(&p->part[p->n - 1]) || amx_objects(p->h, is_id, &p->part[0].object) != 1)
+        return; /* or removed already, by another */
+    (void)amxi_pool_more(p, p->n - 1);
+    for (uint32_t k = p->n - 1; k < p->parts; k++)
+        for (uint32_t i = 0; amxi_pool_of_arena(&p->part[k]) && i < p->part[k].count; i++)
+            amxi_pool_clear(p, &p->part[k], i);
 }
 
 /* Every registration of an extent. */
@@ -444,7 +489,7 @@ static int forget(const struct amx_pool *p, const struct amx_pool_part *x)
     if (in_block(p->h, x->block, 0, &k, &l, &base))
         return AMX_OK; /* gone */
     for (;;) {
-        struct amx_object o = object_of(x->block, 0, &l, AMX_POOL_EXTENT);
+        struct amx_object o = object_of(x->block, 0, &k, &l, AMX_POOL_EXTENT);
         if (amx_objects(p->h, look_up, &o) != 1)
             break;
         int e = amx_object_remove(p->h, o.id);
@@ -463,6 +508,7 @@ int amx_pool_remove(struct amx_pool *pool)
         uint32_t slots;
         int e = amxi_word_refuse(pool->h, true);
         if (!e && pool->part[0].object) {
+            clear_arena(pool);                                    /* 0 no block is a slot's any more */
             e = amx_object_remove(pool->h, pool->part[0].object); /* 1 attach does not find it any more */
             for (uint32_t c = 0; !e && c < pool->n; c++) {
                 (void)amxi_pool_more(pool, c);

@@ -12,12 +12,15 @@
  *      +---------------------------+
  *      | hints of class 0, 1, ...  |  a bit per slot, each class filled up to a line
  *      +---------------------------+
- *      | slots of class 0, 1, ...  |  each class begins on a line
+ *      | slots of class 0, 1, ...  |  each class begins on a line; of the arena's class cells: an amx_ref per slot
  *      +---------------------------+
  *
  * A word is {state 12, owner 12, generation 40}, as w0 of a block. FREE(0), nobody's: whoever takes the slot, by cas.
  * ALLOCATED(1) and user states (49-4095): anybody who has the reference, by cas of the whole word; those of the dead:
  * recovery, by cas. The generation grows by one when the slot is taken, and when it is given.
+ * Arena's class (the last one, slot size AMX_POOL_ARENA): CACHED(4), somebody's: he is making the slot or freeing it, he or
+ * if he is dead recovery changes word and cell. A cell is 0 while its word is FREE, and names a published block while it is
+ * live. src/slot.c tells the steps.
  * A class grows by extents, in blocks of their own: a pool each, of one class. `next` of a class names its first extent,
  * `next` in that one's class the second; indices of slots go on. An extent counts when it is registered as an object.
  * A hint says that the slot may be free. Set after the word has become FREE; cleared by who then tries to take the slot.
@@ -39,7 +42,8 @@ struct amxi_pool_body {
     amxi_a64 bytes; /* from the base to the end of the last slot */
     amxi_a64 words; /* offset */
     amxi_a32 words_count;
-    uint8_t reserved0[20];
+    amxi_a32 quota; /* everybody. The most slots of an owner; 0: any number */
+    uint8_t reserved0[16];
     alignas(64) amxi_a32 wait; /* everybody. Bit 0: somebody sleeps for a slot; above: wake-ups. Futex */
     uint8_t reserved1[60];
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools looked at: walk, numbers, validator. Relaxed samples, but for references, which acquire as in slot.c. */
+/* Pools looked at: walk, numbers, validator. Relaxed samples; who follows a reference acquires. */
 #include "amx_object.h"
 #include "slot.h"
 #include "word.h"
@@ -14,19 +14,29 @@ static bool in_use(const struct amx_pool *p, uint32_t state)
 
 /* --- Looking ----------------------------------------------------------------------------------------------------- */
 
+/* Of the arena's slots: of their blocks, if they have one. */
+static uint64_t bytes_of(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i, uint64_t w)
+{
+    amx_ref block;
+    size_t bytes;
+    if (!amxi_pool_of_arena(x))
+        return x->slot_size;
+    return amxi_state_live(AMXI_W0_STATE(w)) && !amxi_pool_block(p, x, i, w, &block, &bytes) ? bytes : 0;
+}
+
 int amx_pool_walk(const struct amx_pool *pool, amx_pool_walk_fn *fn, void *ctx)
 {
     int e = fn ? amxi_pool_admit_all(pool, AMXI_POOL_READ) : AMX_E_INVAL;
     for (uint32_t k = 0; !e && k < pool->parts; k++) {
         const struct amx_pool_part *x = &pool->part[k];
         for (uint32_t i = 0; !e && i < x->count; i++) {
-            uint64_t w = amxi_ld64_acq(amxi_pool_word_at(x, i));
+            uint64_t w = amxi_ld64_acq(amxi_pool_word_at(x, i)), bytes = bytes_of(pool, x, i, w);
             struct amx_pool_slot s = {.struct_size = sizeof s,
                                       .ref =
                                           in_use(pool, AMXI_W0_STATE(w)) ? amxi_pool_slot_of(x, i, w) : AMX_SLOT_NONE,
                                       .class_index = x->class_index,
                                       .index = x->first + i,
-                                      .bytes = x->slot_size,
+                                      .bytes = bytes,
                                       .state = AMXI_W0_STATE(w),
                                       .owner = AMXI_W0_OWNER(w),
                                       .generation = AMXI_W0_GEN(w)};
@@ -50,7 +60,8 @@ int amx_pool_stat(const struct amx_pool *pool, uint32_t class_index, struct amx_
         for (uint32_t i = 0; i < x->count; i++) {
             uint64_t w = amxi_ld64_rlx(amxi_pool_word_at(x, i));
             bool live = in_use(pool, AMXI_W0_STATE(w));
-            used += live;
+            used += live || AMXI_W0_STATE(w) == AMX_STATE_CACHED;
+            s.bytes += live ? bytes_of(pool, x, i, w) : 0;
             s.published += live && !AMXI_W0_OWNER(w);
             s.kept += live && AMXI_W0_STATE(w) >= AMX_STATE_KEPT;
         }
@@ -72,14 +83,10 @@ int amx_pool_used_by(const struct amx_pool *pool, amx_id owner, uint64_t *out)
     int e = out ? amxi_pool_admit_all(pool, AMXI_POOL_READ) : AMX_E_INVAL;
     if (e || !owner)
         return e ? e : AMX_E_INVAL;
-    uint64_t n = 0;
     bool dead;
     uint32_t tag = AMX_OBJECT_OWNER(owner);
-    if (pool->h ? amxi_word_owner(pool->h, tag, &dead) == owner : owner == tag)
-        for (uint32_t k = 0; k < pool->parts; k++)
-            for (uint32_t i = 0; i < pool->part[k].count; i++)
-                n += AMXI_W0_OWNER(amxi_ld64_rlx(amxi_pool_word_at(&pool->part[k], i))) == tag;
-    *out = n;
+    bool is = pool->h ? amxi_word_owner(pool->h, tag, &dead) == owner : owner == tag;
+    *out = is ? amxi_pool_count(pool, tag) : 0;
     return AMX_OK;
 }
 
@@ -111,13 +118,36 @@ __attribute__((format(printf, 5, 6))) static void remark(struct check *k, enum a
     k->stop = k->fn(&f, k->ctx);
 }
 
+/* A slot of the arena: FREE words own no block, live ones a block that is nobody's. What changes meanwhile is no finding. */
+static void check_cell(struct check *k, uint32_t i, uint64_t w)
+{
+    const struct amx_pool_part *x = k->x;
+    amxi_a64 *cell = amxi_pool_cell_at(x, i), *word = amxi_pool_word_at(x, i);
+    uint32_t c = x->class_index, at = x->first + i;
+    amx_ref block = amxi_ld64_acq(cell); /* as in amxi_pool_block */
+    if (AMXI_W0_STATE(w) == AMX_STATE_FREE) {
+        if (block && amxi_ld64_rlx(word) == w)
+            remark(k, AMX_GRADE_CORRUPT, "pool cell", cell, "class %u slot %u is free and has a block", c, at);
+        return;
+    }
+    amx_id owner;
+    int e = amx_owner(k->p->h, block, &owner);
+    if ((e || owner) && amxi_ld64_rlx(word) == w && amxi_ld64_rlx(cell) == block)
+        remark(k, AMX_GRADE_CORRUPT, "pool cell", cell, "class %u slot %u is in use and has no block of its own", c,
+               at);
+}
+
 static void check_word(struct check *k, uint32_t i)
 {
     const struct amx_pool_part *x = k->x;
     amxi_a64 *word = amxi_pool_word_at(x, i);
-    uint64_t w = amxi_ld64_acq(word); /* before its hint: a free sets that after this */
+    uint64_t w = amxi_ld64_acq(word); /* its cell is not older: as in bytes_of */
     uint32_t state = AMXI_W0_STATE(w), owner = AMXI_W0_OWNER(w), c = x->class_index, at = x->first + i;
+    bool midway =
+        amxi_pool_of_arena(x) && state == AMX_STATE_CACHED && owner; /* being made or freed: its cell is his */
     k->sum.slots++;
+    if (amxi_pool_of_arena(x) && (amxi_state_live(state) || state == AMX_STATE_FREE))
+        check_cell(k, i, w);
     if (state == AMX_STATE_FREE) {
         if (owner)
             remark(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is free and of owner %u", c, at, owner);
@@ -127,7 +157,7 @@ static void check_word(struct check *k, uint32_t i)
         return;
     }
     k->sum.used++;
-    if (!in_use(k->p, state)) {
+    if (!in_use(k->p, state) && !midway) {
         remark(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is in state %u", c, at, state);
         return;
     }

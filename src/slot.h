@@ -56,6 +56,17 @@ static inline uint32_t amxi_pool_group_size(const struct amx_pool_part *p, uint6
     return rest < 64 ? (uint32_t)rest : 64;
 }
 
+/* Slots whose memory are blocks of the arena: cells in the place of slots. */
+static inline bool amxi_pool_of_arena(const struct amx_pool_part *p)
+{
+    return p->slot_size == AMX_POOL_ARENA;
+}
+
+static inline amxi_a64 *amxi_pool_cell_at(const struct amx_pool_part *p, uint32_t i)
+{
+    return (amxi_a64 *)(void *)(p->base + p->data) + i;
+}
+
 static inline void *amxi_pool_data_at(const struct amx_pool_part *p, uint32_t i)
 {
     return p->base + p->data + (uint64_t)i * p->slot_size;
@@ -86,6 +97,13 @@ enum amxi_pool_use { AMXI_POOL_READ, AMXI_POOL_WRITE };
 int amxi_pool_admit(const struct amx_pool *p, enum amxi_pool_use use);
 /* The same, and all extents that there are now are noted: in front of what looks at everything. */
 int amxi_pool_admit_all(const struct amx_pool *p, enum amxi_pool_use use);
+/* The block of a live slot of the arena, whose word was w. AMX_E_STALE: that life is over. AMX_E_CORRUPT: there is none. */
+int amxi_pool_block(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i, uint64_t w, amx_ref *block,
+                    size_t *bytes);
+/* Ends whatever life a slot of the arena is in, with its block. All views are idle. */
+void amxi_pool_clear(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i);
+/* How many slots of all parts that are noted have this owner. */
+uint64_t amxi_pool_count(const struct amx_pool *p, uint32_t owner);
 /* Takes a slot of a part for this owner. AMX_E_NOMEM: each word was looked at. */
 int amxi_slot_take(amx_t *h, struct amx_pool_part *x, uint32_t owner, amx_slot *out);
 /* A class was found empty: a number for people. */

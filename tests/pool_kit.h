@@ -160,16 +160,24 @@ static inline uint64_t used_all(const struct amx_pool *p)
     return n;
 }
 
+/* A request that the arena serves. */
+static inline size_t above_all(const struct amx_pool *p)
+{
+    return p->n > 1 ? p->part[p->n - 2].slot_size + 1 : 1;
+}
+
 /* Every slot can be had, once, and is given back. */
 static inline void pool_all_free(struct amx_pool *p, amx_id owner)
 {
     amx_slot *s;
     uint32_t n = 0, room = 0;
+    uint32_t arena = 0; /* slots of the arena: they serve only what is above the other classes */
     for (uint32_t c = 0; c < p->n; c++)
-        room += pool_stat(p, c).count;
+        *(p->part[c].slot_size == AMX_POOL_ARENA ? &arena : &room) += pool_stat(p, c).count;
+    room += arena;
     s = calloc(room + 1, sizeof *s);
     must(s != NULL);
-    while (n <= room && amx_pool_alloc(p, 0, owner, &s[n]) == AMX_OK) {
+    while (n <= room && amx_pool_alloc(p, arena && n >= room - arena ? above_all(p) : 0, owner, &s[n]) == AMX_OK) {
         void *m;
         size_t bytes;
         must_ok(amx_pool_ptr(p, s[n], &m, &bytes));

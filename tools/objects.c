@@ -107,6 +107,12 @@ static int health(const struct object_report *r)
     return TOOL_OK;
 }
 
+static int none(const struct object_kind *kind, const struct object_want *w)
+{
+    return tool_fail(TOOL_NOENT, kind->verb, "%s: there is no %s %" PRIu64 "\n  next: 'amx %s ls %s' lists them",
+                     w->name, kind->verb, w->only, kind->verb, w->name);
+}
+
 static int look(const struct object_kind *kind, const struct object_want *w, const struct object_action *a)
 {
     struct object_report r = {.want = w, .kind = kind};
@@ -142,8 +148,7 @@ static int look(const struct object_kind *kind, const struct object_want *w, con
     if (err)
         return tool_fail_amx(kind->verb, w->name, err, NULL);
     if (w->only && !r.shown)
-        return tool_fail(TOOL_NOENT, kind->verb, "%s: there is no %s %" PRIu64 "\n  next: 'amx %s ls %s' lists them",
-                         w->name, kind->verb, w->only, kind->verb, w->name);
+        return none(kind, w);
     return a->show == check ? health(&r) : TOOL_OK;
 }
 
@@ -170,15 +175,12 @@ int object_look(const struct object_kind *kind, struct object_want *w, int argc,
     return look(kind, w, a);
 }
 
-/* --- Making one ----------------------------------------------------------------------------------------------- */
+/* --- Making and changing one ---------------------------------------------------------------------------------- */
 
-int object_create(const char *verb, const struct object_want *w, const void *config,
-                  int (*make)(amx_t *h, const void *config, amx_ref *block))
+static int join(const char *verb, const struct object_want *w, amx_t **h)
 {
     char why[256] = "", name[16];
     struct amx_options opts = AMX_OPTIONS_INIT;
-    amx_ref block;
-    amx_t *h;
     int err;
 
     snprintf(name, sizeof name, "amx %s", verb);
@@ -186,9 +188,19 @@ int object_create(const char *verb, const struct object_want *w, const void *con
     opts.peer_name = name;
     opts.why = why;
     opts.why_len = sizeof why;
-    err = amx_attach(w->name, &opts, &h);
-    if (err)
-        return tool_fail_amx(verb, w->name, err, why);
+    err = amx_attach(w->name, &opts, h);
+    return err ? tool_fail_amx(verb, w->name, err, why) : TOOL_OK;
+}
+
+int object_create(const char *verb, const struct object_want *w, const void *config,
+                  int (*make)(amx_t *h, const void *config, amx_ref *block))
+{
+    amx_ref block;
+    amx_t *h;
+    int err, code = join(verb, w, &h);
+
+    if (code)
+        return code;
     err = make(h, config, &block);
     if (!err && w->root >= 0)
         err = amx_root_set(h, (unsigned)w->root, block);
@@ -196,6 +208,29 @@ int object_create(const char *verb, const struct object_want *w, const void *con
         printf("%" PRIu64 "\n", block);
     (void)amx_close(h);
     return err ? tool_fail_amx(verb, w->name, err, NULL) : TOOL_OK;
+}
+
+int object_change(const struct object_kind *kind, const struct object_want *w, const void *to,
+                  int (*change)(struct object *o, const void *to))
+{
+    struct object_places all = {.n = 0};
+    unsigned i = 0;
+    amx_t *h;
+    int err, code = join(kind->verb, w, &h);
+
+    if (code)
+        return code;
+    err = kind->list(h, &all);
+    while (i < all.n && all.at[i].block != w->only)
+        i++;
+    if (!err && i < all.n)
+        err = kind->attach(h, &all.at[i]);
+    if (!err && i < all.n)
+        err = change(&all.at[i], to);
+    (void)amx_close(h);
+    if (err)
+        return tool_fail_amx(kind->verb, w->name, err, NULL);
+    return i < all.n ? TOOL_OK : none(kind, w);
 }
 
 bool object_size_count(const char *text, uint64_t min, uint32_t *size, uint32_t *count)

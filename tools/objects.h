@@ -65,6 +65,10 @@ int object_look(const struct object_kind *kind, struct object_want *w, int argc,
 int object_create(const char *verb, const struct object_want *w, const void *config,
                   int (*make)(amx_t *h, const void *config, amx_ref *block));
 
+/** Attaches, and changes the one that w says to what `to` says. An exit code. */
+int object_change(const struct object_kind *kind, const struct object_want *w, const void *to,
+                  int (*change)(struct object *o, const void *to));
+
 /** SIZE:COUNT, sizes from min on. */
 bool object_size_count(const char *text, uint64_t min, uint32_t *size, uint32_t *count);
 

@@ -43,6 +43,8 @@ struct sound {
 
 /* Damages a segment of which `len` bytes are there: something in its structure, or bytes anywhere. */
 void damage(struct tape *t, uint8_t *base, uint64_t len, const struct amxi_geometry *g);
+/* One field in the books of sector i, or of a block in it, and nothing outside. */
+void damage_sector(struct tape *t, uint8_t *base, const struct amxi_geometry *g, uint32_t i);
 /* A file made from a good segment that is no good segment: cut, grown, foreign, of a wrong geometry. malloc. */
 uint8_t *damaged_file(struct tape *t, const struct sound *from, const struct sound *other, uint64_t *len);
 
@@ -52,7 +54,7 @@ void fuzz_begin(void);
 void fuzz_one(struct tape *t, const char *tool);
 
 /* Lines of the tool on that segment; the first VERBS_READING of them change nothing. */
-enum { VERBS_READING = 15, VERB_LINES = 20 };
+enum { VERBS_READING = 19, VERB_LINES = 24 };
 void verb_call(int i);
 void verb_program(const char *tool, int i);
 extern char fuzz_file[]; /* where the segment is */

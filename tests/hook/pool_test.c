@@ -5,37 +5,10 @@
  * every slot is there, once, and nobody else's payload has changed. Stopped: another does everything else meanwhile, until
  * the pool is empty and until all is free again; then the stopped one goes on.
  */
-#include "tests/pool_kit.h"
-
-#include "arena.h"
-#include "peer.h"
+#include "shot.h"
 
 static const struct amx_pool_config two = {.n = 2, .cls = {{16, 3}, {48, 66}}};
 enum { ALL = 69 };
-
-/* --- The hook ------------------------------------------------------------------------------------------------------ */
-
-static struct {
-    bool armed;
-    uint64_t at, n;
-    void (*visit)(void); /* NULL: die */
-    bool died;
-    jmp_buf out;
-} shot;
-
-void amxi_hook(const volatile void *addr, size_t len)
-{
-    (void)addr;
-    (void)len;
-    if (!shot.armed || ++shot.n != shot.at)
-        return;
-    shot.armed = false;
-    if (!shot.visit) {
-        shot.died = true;
-        longjmp(shot.out, 1);
-    }
-    shot.visit();
-}
 
 /* --- The scene: 0 acts, 1 looks on, 2 recovers and dies ------------------------------------------------------------ */
 
@@ -43,22 +16,6 @@ static struct room r;
 static struct amx_pool third;
 static amx_t *third_h;
 static amx_slot his[3], theirs[2], nobodys, out;
-
-static void write_(const struct amx_pool *p, amx_slot s)
-{
-    void *m;
-    size_t n;
-    must_ok(amx_pool_ptr(p, s, &m, &n));
-    stamp(m, n, s >> 32);
-}
-
-static void verify_(const struct amx_pool *p, amx_slot s)
-{
-    void *m;
-    size_t n;
-    must_ok(amx_pool_ptr(p, s, &m, &n));
-    must(stamped(m, n, s >> 32));
-}
 
 static void set(enum kind kind)
 {
@@ -72,17 +29,6 @@ static void set(enum kind kind)
     must_ok(amx_pool_publish(&r.pool[1], nobodys));
     out = AMX_SLOT_NONE;
     third_h = NULL;
-}
-
-/* No store into the segment, but nothing left of the process. */
-static void drop(amx_t *h)
-{
-    struct amxi_seg *s = h->seg;
-    amxi_peer_unlock(s);
-    amxi_forks_remove(s);
-    amxi_handles_drop(s);
-    s->open = NULL;
-    amxi_seg_drop(s);
 }
 
 /* --- Calls, in the order of `name` ------------------------------------------------------------------------------- */
@@ -146,6 +92,11 @@ static void do_recover_or_wait(void)
         (void)amx_pool_recover(&r.pool[0], 4, NULL, NULL); /* nobody's number: finds nothing */
 }
 
+static void do_set_quota(void)
+{
+    (void)amx_pool_set_quota(&r.pool[0], 2 * ALL);
+}
+
 static void do_extend(void)
 {
     if (r.kind == BLOCK)
@@ -171,24 +122,10 @@ static const struct {
     {"set_state, kept", do_keep, false, false},
     {"stat", do_stat, false, false},
     {"recover", do_recover_or_wait, false, false},
+    {"set_quota", do_set_quota, false, false},
     {"extend", do_extend, false, true},
 };
 enum { CALLS = sizeof call / sizeof *call };
-
-/* false: it came to its end before store `at`. */
-static bool shoot(void (*fn)(void), uint64_t at, void (*visit)(void))
-{
-    shot.at = at;
-    shot.n = 0;
-    shot.visit = visit;
-    if (setjmp(shot.out))
-        return true;
-    shot.armed = true;
-    fn();
-    bool hit = !shot.armed;
-    shot.armed = false;
-    return hit;
-}
 
 /* --- Killed ------------------------------------------------------------------------------------------------------- */
 

@@ -376,6 +376,177 @@ static void kept_in_a_segment(void **state)
     close_scene(&s);
 }
 
+static const struct amx_pool_config mixed = {.n = 2, .cls = {{64, 3}, {AMX_POOL_ARENA, 5}}};
+
+static uint64_t live_blocks(const amx_t *h)
+{
+    struct amx_stats st = {.struct_size = sizeof st};
+    ok(amx_stat(h, &st));
+    return st.live_blocks;
+}
+
+/* Slots of the arena between processes: messages above every class, each in a block that goes where its slot goes. */
+static void large_messages(void **state)
+{
+    struct scene s;
+    void *p;
+    size_t n;
+    (void)state;
+    open_scene(&s, BLOCK, &mixed, 2);
+    const uint64_t before = live_blocks(s.h);
+    struct answer a = ask(&s.n[0], ALLOC, 70000, 0), b = ask(&s.n[0], ALLOC, 100, 0), c = ask(&s.n[0], ALLOC, 5000, 0),
+                  d = ask(&s.n[0], ALLOC, 5000, 0);
+    ok(a.e | b.e | c.e | d.e);
+    ok(ask(&s.n[0], STAMP, a.value, 1).e);
+    ok(ask(&s.n[0], STAMP, b.value, 2).e);
+    struct answer given = ask(&s.n[0], GIVE, a.value, s.n[1].id);
+    ok(given.e);
+    ok(ask(&s.n[0], PUBLISH, b.value, 0).e);
+    ok(ask(&s.n[0], STATE, d.value, AMX_STATE_KEPT).e);
+    assert_int_equal(live_blocks(s.h), before + 4);
+    assert_int_equal(bury(&s, &s.n[0]), 1); /* c falls, with its block */
+    assert_int_equal(live_blocks(s.h), before + 3);
+    assert_int_equal(ask(&s.n[1], VERIFY, given.value, 1).value, 1);
+    ok(ask(&s.n[1], ADOPT, b.value, 0).e);
+    assert_int_equal(ask(&s.n[1], VERIFY, b.value, 2).value, 1);
+    ok(amx_pool_ptr(&s.pool, given.value, &p, &n));
+    assert_true(n >= 70000 && stamped(p, n, 1));
+    ok(amx_pool_free(&s.pool, given.value)); /* by anybody */
+    fails(AMX_E_DOUBLE_FREE, ask(&s.n[1], FREE, given.value, 0).e);
+    ok(ask(&s.n[1], FREE, d.value, 0).e);
+    assert_int_equal(bury(&s, &s.n[1]), 1);
+    assert_int_equal(live_blocks(s.h), before);
+    close_scene(&s);
+}
+
+static int count_last(const struct amx_kept *k, void *ctx)
+{
+    *(int *)ctx += k->last != 0;
+    return 0;
+}
+
+/* A slot's block is no gift that its receiver was not told of: who is asked what to do with those does not free it. */
+static void not_handed(void **state)
+{
+    struct scene s;
+    int last = 0;
+    (void)state;
+    open_scene(&s, BLOCK, &mixed, 1);
+    struct answer a = ask(&s.n[0], ALLOC, 5000, 0);
+    ok(a.e);
+    ok(ask(&s.n[0], PUBLISH, a.value, 0).e);
+    wait_killed(s.n[0].pid);
+    forget(&s.n[0]);
+    ok(amx_recover(s.h, 0, count_last, &last, NULL));
+    assert_int_equal(last, 0);
+    ok(amx_pool_free(&s.pool, a.value));
+    close_scene(&s);
+}
+
+/* Workers on slots of both kinds; one is killed again and again. Blocks and slots are as many as before. */
+static void large_killed_in_the_middle(void **state)
+{
+    struct scene s;
+    struct rng dice = rng_make(test_seed(), 5);
+    uint64_t back = 0;
+    (void)state;
+    open_scene(&s, BLOCK, &mixed, 1);
+    const uint64_t before = live_blocks(s.h);
+    for (int round = 0; round < scaled(30); round++) {
+        s.n[1] = hire(&s, 3);
+        ok(ask(&s.n[0], CHURN, (uint64_t)round, (uint64_t)scaled(2000)).e);
+        ok(ask(&s.n[1], CHURN, (uint64_t)round, UINT64_MAX).e);
+        usleep((useconds_t)rng_below(&dice, 3000)); /* where it is killed is left to chance */
+        uint64_t was = 0;
+        wait_killed(s.n[1].pid);
+        ok(amx_pool_used_by(&s.pool, s.n[1].id, &was));
+        forget(&s.n[1]);
+        ok(amx_recover(s.h, 0, NULL, NULL, NULL));
+        back += was;
+        struct answer done;
+        must(read(s.n[0].from, &done, sizeof done) == sizeof done);
+        ok(done.e);
+        ok(amx_recover(s.h, 0, NULL, NULL, NULL)); /* what lay in a sector that he was in */
+        assert_int_equal(used_all(&s.pool), 0);
+        assert_int_equal(live_blocks(s.h), before);
+        pool_all_free(&s.pool, s.me);
+    }
+    note("%ld kills: %" PRIu64 " slots came back", scaled(30), back);
+    assert_true(back > 0);
+    close_scene(&s);
+}
+
+/* A dead process has all slots. In a segment the next allocation gets them back by itself, unless recovery is the user's;
+ * elsewhere nobody can know that he is dead. */
+static void dead_hog(void **state)
+{
+    const enum kind kind = kind_of(state);
+    for (int manual = 0; manual < (kind == BLOCK ? 2 : 1); manual++)
+        for (int large = 0; large < (kind == BLOCK ? 2 : 1); large++) {
+            struct scene s;
+            struct amx_pool mine;
+            amx_slot slot;
+            amx_t *h = NULL;
+            const size_t size = large ? 100 : 1;
+            open_scene(&s, kind, large ? &mixed : &three, 1);
+            struct amx_options o = AMX_OPTIONS_INIT;
+            o.flags = manual ? AMX_F_NO_RECOVER : 0;
+            mine = s.pool;
+            if (kind == BLOCK) {
+                amx_ref block;
+                ok(amx_attach(s.where, &o, &h));
+                ok(amx_root_get(h, 0, &block));
+                ok(amx_pool_attach_block(h, block, BASE, NULL, &mine));
+            }
+            const amx_id me = kind == BLOCK ? AMX_POOL_SELF : 1;
+            while (!ask(&s.n[0], ALLOC, size, 0).e)
+                ;
+            fails(AMX_E_NOMEM, amx_pool_alloc(&mine, size, me, &slot)); /* he lives */
+            must(kill(s.n[0].pid, SIGSTOP) == 0);
+            fails(AMX_E_NOMEM, amx_pool_alloc(&mine, size, me, &slot)); /* stopped is alive */
+            wait_killed(s.n[0].pid);
+            if (manual || kind != BLOCK) {
+                fails(AMX_E_NOMEM, amx_pool_alloc(&mine, size, me, &slot));
+                ok(kind == BLOCK ? amx_recover(h, 0, NULL, NULL, NULL)
+                                 : amx_pool_recover(&mine, s.n[0].id, NULL, NULL));
+            }
+            ok(amx_pool_alloc(&mine, size, me, &slot));
+            ok(amx_pool_free(&mine, slot));
+            assert_int_equal(used_all(&s.pool), 0);
+            forget(&s.n[0]);
+            if (h)
+                ok(amx_close(h));
+            close_scene(&s);
+        }
+}
+
+/* A quota holds for each process, and its death takes what it had off. */
+static void quota(void **state)
+{
+    enum { Q = 5 };
+    struct scene s;
+    open_scene(&s, kind_of(state), &three, 2);
+    ok(amx_pool_set_quota(&s.pool, Q));
+    for (int round = 0; round < 2; round++) {
+        struct answer r = {0, 0};
+        int n = 0;
+        amx_slot last = 0;
+        while (!(r = ask(&s.n[0], ALLOC, 1, 0)).e) {
+            last = r.value;
+            n++;
+        }
+        fails(AMX_E_QUOTA, r.e);
+        assert_int_equal(n, Q);
+        ok(ask(&s.n[0], GIVE, last, s.n[1].id).e); /* not refused, and off his */
+        ok(ask(&s.n[0], ALLOC, 1, 0).e);
+        assert_int_equal(bury(&s, &s.n[0]), Q);
+        s.n[0] = hire(&s, 2);
+    }
+    ok(amx_pool_set_quota(&s.pool, 0));
+    assert_int_equal(bury(&s, &s.n[1]), 2);
+    close_scene(&s);
+}
+
 /* Three work; one is killed again and again in the middle of it, one stopped for a while. Nobody's payload is touched,
  * nothing is lost. */
 static void killed_in_the_middle(void **state)
@@ -433,6 +604,11 @@ int main(int argc, char **argv)
         EACH(published_tests),
         EACH(ownership_moves),
         EACH(killed_in_the_middle),
+        EACH(dead_hog),
+        EACH(quota),
+        cmocka_unit_test(large_messages),
+        cmocka_unit_test(not_handed),
+        cmocka_unit_test(large_killed_in_the_middle),
         cmocka_unit_test(kept_in_a_segment),
     };
     if (argc > 1) {

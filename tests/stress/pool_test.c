@@ -16,6 +16,7 @@ struct job {
     amx_t *h[THREADS];
     amx_id id[THREADS];
     long turns;
+    bool arena;
     uint64_t refused[THREADS], done[THREADS];
     amxi_a64 mail[THREADS]; /* slots on their way to the thread */
     amxi_a64 target, round, wins, arrived, sums[4];
@@ -66,7 +67,7 @@ static void mix(int me, void *ctx)
     for (long t = 0; t < j->turns || n; t++) {
         if (t < j->turns && n < HELD && rng_below(&dice, 2)) {
             int e = amx_pool_alloc(p, rng_below(&dice, 200), j->id[me], &held[n]);
-            must(e == AMX_OK || e == AMX_E_NOMEM);
+            must(e == AMX_OK || e == AMX_E_NOMEM || (e == AMX_E_BUSY && j->arena));
             j->refused[me] += e != AMX_OK;
             if (e)
                 continue;
@@ -102,12 +103,12 @@ static void mix(int me, void *ctx)
     }
 }
 
-static void mixed_load(void **state)
+static void load(enum kind kind, const struct amx_pool_config *k)
 {
-    static const struct amx_pool_config k = {.n = 3, .cls = {{48, 30}, {128, 70}, {256, 10}}};
     struct job j;
     uint64_t done = 0, refused = 0;
-    begin(&j, kind_of(state), &k);
+    begin(&j, kind, k);
+    j.arena = k->cls[k->n - 1].slot_size == AMX_POOL_ARENA;
     j.turns = scaled(80000);
     run_threads(THREADS, mix, &j);
     for (int i = 0; i < THREADS; i++) {
@@ -120,6 +121,19 @@ static void mixed_load(void **state)
     note("%" PRIu64 " turns, %" PRIu64 " times empty", done, refused);
     assert_true(done + refused >= (uint64_t)j.turns * THREADS);
     end(&j);
+}
+
+static void mixed_load(void **state)
+{
+    static const struct amx_pool_config k = {.n = 3, .cls = {{48, 30}, {128, 70}, {256, 10}}};
+    load(kind_of(state), &k);
+}
+
+/* Three of four requests are above the only class: blocks of the arena, made, given and freed by whoever has them. */
+static void arena_load(void **state)
+{
+    static const struct amx_pool_config k = {.n = 2, .cls = {{48, 30}, {AMX_POOL_ARENA, 70}}};
+    load(kind_of(state), &k);
 }
 
 /* All threads free the same slot at the same moment: one wins, the others are told. A fourth one allocates meanwhile. */
@@ -216,6 +230,9 @@ int main(void)
     {                                                                                                                  \
 #f " (block)", f, NULL, NULL, (void *)(uintptr_t)&kinds[2]                                                     \
     }
-    const struct CMUnitTest tests[] = {EACH(mixed_load), EACH(racing_frees), EACH(waiting)};
+    const struct CMUnitTest tests[] = {EACH(mixed_load),
+                                       EACH(racing_frees),
+                                       EACH(waiting),
+                                       {"arena_load", arena_load, NULL, NULL, (void *)(uintptr_t)&kinds[2]}};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

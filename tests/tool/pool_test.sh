@@ -31,8 +31,8 @@ expect "not a number" 2 "$AMX" pool info one x
 # what is told
 cp "$AMX_DIR/amx.one" "$T/before"
 expect "ls" 0 "$AMX" pool ls one
-says "the first" "^$pool +0x[0-9a-f]+ +2 +0 +110 +0$"
-says "the second" "^$second +0x[0-9a-f]+ +1 +0 +70 +0$"
+says "the first" "^$pool +0x[0-9a-f]+ +2 +0 +110 +0 +-$"
+says "the second" "^$second +0x[0-9a-f]+ +1 +0 +70 +0 +-$"
 expect "ls --json" 0 "$AMX" pool ls one --json
 json "both" '.schema == "amx.pool/1" and (.pools | length) == 2 and .pools[0].slots == 110'
 expect "info" 0 "$AMX" pool info one "$pool"
@@ -42,7 +42,7 @@ expect "info --json" 0 "$AMX" pool info one --json
 json "as asked" '.pools[0].classes == [.pools[0].classes[0], .pools[0].classes[1]] and
     .pools[0].classes[1].slot_size == 1024 and (.pools[0].lines | not) and .pools[1].lines'
 expect "stat" 0 "$AMX" pool stat one "$second"
-says "its class" "^$second +0 +128 +70 +0 +0 +0 +0 +0$"
+says "its class" "^$second +0 +128 +70 +0 +0 +0 +0 +0 +0$"
 expect "check" 0 "$AMX" pool check one
 says "clean" '^one: 2 pools: 0 corrupt, 0 undone$'
 expect "check --json" 0 "$AMX" pool check one --json
@@ -72,4 +72,30 @@ says "is told" 'cannot be attached' "$T/err"
 expect "and listed no more" 0 "$AMX" pool ls one
 ! grep -q "^$pool " "$T/out"
 verdict "indeed" $?
+
+# the arena's class, and a quota
+"$AMX" create large --size 1M >/dev/null
+expect "create, with the arena's class" 0 "$AMX" pool create large 64:10 arena:20 --quota 5
+pool=$(cat "$T/out")
+expect "the arena's class is the last" 2 "$AMX" pool create large arena:20 64:10
+expect "a class by its number" 2 "$AMX" pool create large 4294967232:20
+expect "a quota that is none" 2 "$AMX" pool create large 64:10 --quota x
+expect "info" 0 "$AMX" pool info large
+says "the arena's class" "^$pool +1 +arena +20 "
+expect "stat" 0 "$AMX" pool stat large
+says "the arena's class" "^$pool +1 +arena +20 +0 +0 +0 +0 +0 +0$"
+expect "stat --json" 0 "$AMX" pool stat large --json
+json "the arena's class" '[.pools[0].classes[] | .arena] == [false, true] and .pools[0].classes[1].bytes == 0'
+expect "check" 0 "$AMX" pool check large
+expect "ls" 0 "$AMX" pool ls large
+says "the quota" "^$pool +0x[0-9a-f]+ +2 +0 +30 +0 +5$"
+expect "quota" 0 "$AMX" pool quota large "$pool" 7
+expect "ls --json" 0 "$AMX" pool ls large --json
+json "the new quota" '.pools[0].quota == 7'
+expect "no such pool" 3 "$AMX" pool quota large 12345 7
+expect "no quota" 2 "$AMX" pool quota large "$pool"
+cell=$(((pool >> 32) * 16 + $("$AMX" pool info large --json | jq -r '.pools[0].classes[1].data')))
+printf '\x01' | dd of="$AMX_DIR/amx.large" bs=1 seek="$cell" conv=notrunc status=none
+expect "a free slot with a block" 4 "$AMX" pool check large
+says "is found" "^$pool +corrupt +pool cell +0x[0-9a-f]+ +class 1 slot 0 is free and has a block$"
 exit $failed

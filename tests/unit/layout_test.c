@@ -68,6 +68,8 @@ static void tables(void **state)
     AT(amxi_object_body, count, 32, 4);
     AT(amxi_object_body, to, 36, 4);
     AT(amxi_object_body, pair, 40, 16);
+    AT(amxi_object_body, cells, 56, 4);
+    AT(amxi_object_body, cells_from, 60, 4);
     assert_int_equal(sizeof(struct amxi_object_body), 64);
 
     AT(amxi_peer_body, pid, 8, 8);
@@ -457,6 +459,7 @@ static void pool(void **state)
     AT(amxi_pool_body, bytes, 24, 8);
     AT(amxi_pool_body, words, 32, 8);
     AT(amxi_pool_body, words_count, 40, 4);
+    AT(amxi_pool_body, quota, 44, 4);
     AT(amxi_pool_body, wait, 64, 4);
     assert_int_equal(sizeof(struct amxi_pool_body), 128);
     AT(amxi_pool_class_body, slot_size, 0, 4);
