@@ -10,6 +10,8 @@
  *
  * With MEMORY=tso or MEMORY=c11 (memory.h) a load may also read what was there before: each such load is a choice, which
  * costs as much as a preemption.
+ *
+ * With -DPOOLS the operations are those on slot pools (pool_meeting.h).
  */
 #ifndef AMX_TEST_EXPLORE_H
 #define AMX_TEST_EXPLORE_H
@@ -19,7 +21,11 @@
 #include "arena.h"
 #include "os.h"
 #include "peer.h"
+#ifdef POOLS
+#include "pool_meeting.h"
+#else
 #include "tests/hook/meeting.h"
+#endif
 
 #include <ucontext.h>
 
@@ -343,6 +349,12 @@ static bool new_end(void)
     return true;
 }
 
+#ifdef POOLS
+static void judge_death(void)
+{
+    judge_pools(x.dead);
+}
+#else
 static int free_it(const struct amx_block *b, void *ctx)
 {
     struct row *r = ctx;
@@ -383,6 +395,7 @@ static void judge_death(void)
         must_ok(amx_free(h, r.ref[i]));
     check_all_free(h);
 }
+#endif
 
 static void run(const struct plan *p)
 {

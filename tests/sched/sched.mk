@@ -5,12 +5,21 @@ $(O)/tests/sched/schedules $(O)/tests/sched/litmus: %: %.o $(O)/libamx.a
 	$(call say,LD)
 	$(Q)$(LINK) $^ -lcmocka -lpthread -o $@
 
+# The same about slot pools.
+$(O)/tests/sched/pools.o: tests/sched/schedules.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(FLAGS) -Isrc -I. -DPOOLS -MMD -MP -c $< -o $@
+$(O)/tests/sched/pools: $(O)/tests/sched/pools.o $(O)/libamx.a
+	$(call say,LD)
+	$(Q)$(LINK) $^ -lcmocka -lpthread -o $@
+
 MORE_TESTS += tests/sched/short.sh tests/ordering.sh
 .PHONY: schedules orders
 schedules:
 	@tests/need.sh test
-	$(SUB) $(BUILD)/gcc-sched/tests/sched/schedules CC=gcc SAN= HOOK= SCHED=1
-	@tests/sched/run.sh $(BUILD)/gcc-sched/tests/sched/schedules $(BUILD)/sched-mutants
+	$(SUB) $(addprefix $(BUILD)/gcc-sched/tests/sched/,schedules pools) CC=gcc SAN= HOOK= SCHED=1
+	@tests/sched/run.sh $(BUILD)/gcc-sched/tests/sched $(BUILD)/sched-mutants
 orders:
 	@tests/need.sh test
 	@tests/sched/weaken.sh $(BUILD)/orders
