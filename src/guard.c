@@ -134,7 +134,7 @@ int amxi_message_claim(struct amx_store *s, struct amxi_place *p, amx_token toke
     uint32_t state = AMXI_W0_STATE(was) == AMX_STATE_POISONED ? AMX_STATE_WRITING : AMX_STATE_CLAIMED;
     if (amxi_word_move(p->word, &p->w, AMXI_W0(state, s->owner, AMXI_W0_GEN(was)))) { /* 1 */
         e = amxi_word_says(p->w, token);
-        return e ? e : AMX_E_BORROWED; /* it was another's, for a moment */
+        return e && e != AMX_E_POISONED ? e : AMX_E_BORROWED; /* it was another's, for a moment */
     }
     if (!s->guards || !guarded(s, name_of(s, p->i, was), 1)) /* 2 */
         return AMX_OK;

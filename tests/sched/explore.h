@@ -10,6 +10,8 @@
  *
  * With MEMORY=tso or MEMORY=c11 (memory.h) a load may also read what was there before: each such load is a choice, which
  * costs as much as a preemption.
+ *
+ * With -DSTORES the operations are those on message stores (store_meeting.h).
  */
 #ifndef AMX_TEST_EXPLORE_H
 #define AMX_TEST_EXPLORE_H
@@ -19,7 +21,11 @@
 #include "arena.h"
 #include "os.h"
 #include "peer.h"
+#ifdef STORES
+#include "store_meeting.h"
+#else
 #include "tests/hook/meeting.h"
+#endif
 
 #include <ucontext.h>
 
@@ -307,6 +313,9 @@ static void restore(void)
         }
         x.dead[i] = false;
     }
+#ifdef STORES
+    scene_restored();
+#endif
     scene = x.scene;
     memset(x.told, 0, sizeof x.told);
 }
@@ -343,6 +352,12 @@ static bool new_end(void)
     return true;
 }
 
+#ifdef STORES
+static void judge_death(void)
+{
+    judge_stores(x.dead);
+}
+#else
 static int free_it(const struct amx_block *b, void *ctx)
 {
     struct row *r = ctx;
@@ -383,6 +398,7 @@ static void judge_death(void)
         must_ok(amx_free(h, r.ref[i]));
     check_all_free(h);
 }
+#endif
 
 static void run(const struct plan *p)
 {
@@ -527,7 +543,10 @@ static inline void explore_at_random(struct rng *r, uint64_t runs)
 
 static void explore_open(void)
 {
-    scene.h[0] = new_segment(128 << 10);
+#ifndef NEW_SEGMENT
+#define NEW_SEGMENT new_segment(128 << 10)
+#endif
+    scene.h[0] = NEW_SEGMENT;
     for (int i = 1; i < DEPTH; i++)
         scene.h[i] = attach_again(scene.h[0]); /* each a peer of its own, at its own address */
     for (int i = 0; i < DEPTH; i++)

@@ -5,6 +5,15 @@ $(O)/tests/sched/schedules $(O)/tests/sched/litmus: %: %.o $(O)/libamx.a
 	$(call say,LD)
 	$(Q)$(LINK) $^ -lcmocka -lpthread -o $@
 
+# The same about message stores.
+$(O)/tests/sched/stores.o: tests/sched/schedules.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(FLAGS) -Isrc -I. -DSTORES -MMD -MP -c $< -o $@
+$(O)/tests/sched/stores: $(O)/tests/sched/stores.o $(O)/libamx.a
+	$(call say,LD)
+	$(Q)$(LINK) $^ -lcmocka -lpthread -o $@
+
 MORE_TESTS += tests/sched/short.sh tests/ordering.sh
 .PHONY: schedules orders
 schedules:

@@ -6,6 +6,7 @@
  * told with the schedule that shows it, and the rest goes on, unless there are more than VIOLATIONS (20).
  * Environment: MEMORY=tso or c11: loads may read older values as well (memory.h). TUPLE="give | alloc | recover": this one
  * alone.
+ * Compiled with -DSTORES it is about message stores.
  */
 #include "explore.h"
 
@@ -15,6 +16,9 @@
 enum { RANDOM_TRIPLES = 400, WORKERS = 8, JOBS_MAX = 4096, HANG_SECONDS = 600 };
 
 static const enum op triples[][3] = {
+#ifdef STORES
+    TRIPLES_THAT_MEET
+#else
     {FREE_LEFT, FREE_MIDDLE, FREE_RIGHT},
     {FREE_MIDDLE, GROW, FREE_RIGHT},
     {FREE_MIDDLE, SHRINK, ALLOC},
@@ -39,6 +43,7 @@ static const enum op triples[][3] = {
     {ALLOC, FREE_MIDDLE, RECOVER},
     {KEEP, FREE_MIDDLE, RECOVER},
     {KEEP, ADOPT, RECOVER},
+#endif
 };
 enum { TRIPLES = sizeof triples / sizeof *triples };
 
