@@ -22,11 +22,13 @@ for patch in tests/sched/mutants/*.patch tests/torture/mutants/*.patch; do
     mkdir -p "$copy"
     cp -r Makefile amx.map amx.pc.in include src tests "$copy"
     (cd "$copy" && patch -s -p1 <"$patch") || exit 1
-    make -s -C "$copy" -j"$(nproc)" BUILD=build CC=gcc SAN= HOOK= SCHED=1 build/gcc-sched/tests/sched/schedules >/dev/null ||
-        exit 1
+    target=build/gcc-sched/tests/sched/$(sed -n 's/^Program: //p' "$patch")
+    [ "${target##*/}" ] || target+=schedules
+    make -s -C "$copy" -j"$(nproc)" BUILD=build CC=gcc SAN= HOOK= SCHED=1 "$target" >/dev/null || exit 1
+    memory=$(sed -n 's/^Memory: //p' "$patch") # the model that shows it
     tuple=$(sed -n 's/^Tuple: //p' "$patch") # the operations that meet it, where the first schedules of all do not
     for bound in 1 2 3; do                   # few preemptions first: they are found sooner
-        out=$(env ${tuple:+"TUPLE=$tuple"} "$copy/build/gcc-sched/tests/sched/schedules" $bound $((${#tuple} ? 100000 : 3000)) 100 1 0 2>&1) ||
+        out=$(env ${tuple:+"TUPLE=$tuple"} ${memory:+"MEMORY=$memory"} "$copy/$target" $bound $((${#tuple} ? 100000 : 3000)) 100 1 0 2>&1) ||
             break
     done
     if grep -q '^violation' <<<"$out"; then

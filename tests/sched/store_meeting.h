@@ -183,11 +183,11 @@ static uint32_t stored_now(void)
     return n;
 }
 
-/* --- Contents: a value, its complement, and the value again if it is odd; the size says which --------------------- */
+/* --- Contents: a value, its complement, and often the value again; the size says whether ---------- */
 
 static uint32_t size_for(uint64_t value)
 {
-    return value & 1 ? 24 : 16;
+    return value & 2 ? 16 : 24;
 }
 
 static void inside(amx_token token, bool alone, uint32_t owner)
@@ -227,7 +227,7 @@ static void write_value(struct thing *t, struct amx_write *g, bool reserved, uin
     if (!reserved)
         inside(t->token, true, owner);
     amxi_st64_rlx(&p[1], ~v);
-    if (v & 1)
+    if (size_for(v) == 24)
         amxi_st64_rlx(&p[2], v);
     if (!reserved)
         inside(t->token, true, owner);
