@@ -7,6 +7,7 @@
 #define AMX_TEST_CRASH_CALLS_H
 
 #include "amx_object.h"
+#include "amx_pool.h"
 #include "amx_raw.h"
 #include "arena.h"
 #include "tests/support.h"
@@ -79,6 +80,7 @@ struct call {
     uint32_t sector;
     uint32_t count; /* of refs */
     uint32_t peers, handles;
+    struct amx_pool_class cls[2]; /* of a pool */
     amx_ref refs[CALL_REFS];
     /* out */
     amx_ref out;
@@ -88,6 +90,8 @@ struct call {
     uint64_t ticket;
 };
 #define CALL(...) (&(struct call){__VA_ARGS__})
+
+#include "pool_calls.h"
 
 static inline void introduce(struct call *c, const amx_t *h)
 {
@@ -174,6 +178,8 @@ static inline int perform(amx_t **slot, uint32_t who, struct call *c)
     void *p = NULL;
     size_t got = 0;
     int e;
+    if (c->verb >= VERBS)
+        return perform_pool(h, &pool_view[who], c);
     switch ((enum verb)c->verb) {
     case V_ALLOC:
         return amx_alloc(h, c->n, &c->out);

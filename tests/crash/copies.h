@@ -205,6 +205,7 @@ static inline void judge_all(const amx_t *h, unsigned living)
     assert_int_equal(s.live_blocks, c.listed + c.more);
     assert_true(living || s.cached_bytes + s.acked_bytes == 0);
     judge_object(h, living, true);
+    judge_pool(h, living, true);
 }
 
 /* Somebody is stopped in the middle: what is not his work is there, and others go on without him. */
@@ -216,6 +217,7 @@ static inline void judge_around(amx_t *h, unsigned living)
         if (sc.item[i].at_stake || outlives(&sc.item[i], living))
             judge_item(h, &sc.item[i], living, false);
     judge_object(h, living, false);
+    judge_pool(h, living, false);
     int e = amx_alloc(h, 40, &ref);
     assert_true(e == AMX_OK || e == AMX_E_NOMEM || e == AMX_E_BUSY);
     if (!e)
@@ -252,10 +254,13 @@ static inline void judge_whole(amx_t *h)
     struct amx_stats s = {.struct_size = sizeof s};
     struct refs all = {.n = 0};
     amx_ref ref;
-    uint64_t id = 0;
-    ok(amx_objects(h, note_object, &id));
-    if (id)
-        ok(amx_object_remove(h, id));
+    judge_pool_whole(h);
+    for (uint64_t id = 1; id;) {
+        id = 0;
+        ok(amx_objects(h, note_object, &id));
+        if (id)
+            ok(amx_object_remove(h, id));
+    }
     ok(amx_walk(h, note_ref, &all));
     ok(amx_free_many(h, all.ref, all.n, NULL));
     ok(amx_trim(h));
@@ -348,6 +353,7 @@ static inline void survive(int level, unsigned living)
     if (living) {
         e = amx_recover(h, 0, NULL, NULL, NULL);
         assert_true(e == AMX_OK || e == AMX_E_PARTIAL || sc.damaged);
+        recover_plain(h, living);
         shots.level = OFF;
         if (bystander && !sc.damaged)
             ok(e);
@@ -360,6 +366,7 @@ static inline void survive(int level, unsigned living)
         shots.level = level < DEPTH ? level : OFF;
     }
     e = amx_recover(h, 0, NULL, NULL, NULL);
+    recover_plain(h, 0);
     shots.level = OFF;
     if (!sc.damaged) {
         ok(e);
@@ -433,6 +440,15 @@ static inline void list_made(void)
         const struct word *w = &sc.object.word[k];
         h = mix64(h ^ w->state ^ (uint64_t)w->tag << 12 ^ (uint64_t)(w->peer + 1) << 24 ^ (uint64_t)w->at_stake << 28 ^
                   (uint64_t)w->next << 32 ^ (uint64_t)w->next_tag << 44);
+    }
+    h = mix64(h ^ sc.pool.block ^ sc.pool.total ^ (uint64_t)sc.pool.at_stake << 33 ^ (uint64_t)sc.pool.growth << 34 ^
+              (uint64_t)sc.pool.more << 44);
+    for (unsigned k = 0; k < sc.pool.n; k++) {
+        const struct slot *s = &sc.pool.slot[k];
+        h = mix64(h ^ s->ref) + mix64(h ^ s->key ^ (uint64_t)s->state << 32 ^ (uint64_t)s->tag << 44) +
+            (uint64_t)(s->peer + 1);
+        if (s->at_stake)
+            h = mix64(h ^ s->next_ref ^ s->gone) + mix64(h ^ s->next_state ^ (uint64_t)s->next_tag << 12 ^ s->lost);
     }
     shots.list = h;
 }

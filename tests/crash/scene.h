@@ -15,7 +15,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-enum { NOBODY = -1, PEERS = 3, BLOCKS = 512, WORDS = 4, WORD_FREE = 200 };
+enum { NOBODY = -1, PEERS = 3, BLOCKS = 512, WORDS = 4, WORD_FREE = 200, LIVE = 160 };
 static const int peer_of[SLOTS] = {0, 0, 1, 2, 3};
 
 struct item {
@@ -41,6 +41,20 @@ struct object {
     } word[WORDS];
 };
 
+/* A slot that lives. */
+struct slot {
+    amx_slot ref;
+    uint64_t key; /* of the payload */
+    size_t n;     /* bytes of it */
+    uint32_t state, tag;
+    int peer;
+    bool at_stake; /* by the running call: as it was, or gone, or as below; lost: or as recovery leaves it */
+    bool gone, lost;
+    amx_slot next_ref;
+    uint32_t next_state, next_tag;
+    int next_peer;
+};
+
 static struct {
     uint64_t ticket[PEERS]; /* 0: dead, or not there yet */
     uint32_t tag[SLOTS];
@@ -54,6 +68,17 @@ static struct {
     struct item item[BLOCKS];
     unsigned n;
     struct object object;
+    struct {
+        amx_ref block; /* 0: there is no pool */
+        uint64_t base;
+        bool plain;           /* of a region, as far as it knows */
+        bool at_stake, going; /* the running call makes or removes it; removes it */
+        uint32_t total;       /* slots */
+        uint32_t growth;      /* that the running call may add to them */
+        uint32_t more;        /* the running call takes one for this tag */
+        struct slot slot[LIVE];
+        unsigned n;
+    } pool;
     unsigned more; /* lives that the running call may add to those listed, if its process dies */
     bool empty;    /* to begin with */
     bool held;     /* Q is stopped in the middle of something */
@@ -193,6 +218,8 @@ static inline void stake_of(int peer)
             stake(i)->heir = sc.item[i].state >= AMX_STATE_KEPT;
 }
 
+static inline void bereave_slots(int peer);
+
 static inline void settled(unsigned i)
 {
     sc.item[i].at_stake = sc.item[i].heir = false;
@@ -217,6 +244,8 @@ static inline void bereave(int peer)
         if (sc.object.ref && w->peer == peer)
             *w = (struct word){.state = w->state < AMX_STATE_KEPT ? WORD_FREE : w->state, .peer = NOBODY};
     }
+    if (!sc.pool.plain)
+        bereave_slots(peer);
 }
 
 static inline uint64_t offset_of(unsigned i)
@@ -415,6 +444,8 @@ static inline void do_word_give(int who, const char *op, unsigned k, int to)
     ok(ASK(who, op, .verb = V_WORD_GIVE, .ref = sc.object.ref, .got = sc.object.id, .offset = k * 16, .to = sc.id[to]));
     *w = (struct word){.state = w->next, .tag = w->next_tag, .peer = w->next_peer};
 }
+
+#include "pool_scene.h"
 
 /* --- States to act in ------------------------------------------------------------------------------------------- */
 

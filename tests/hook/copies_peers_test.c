@@ -92,12 +92,14 @@ static void creation(void **state)
 PLAY(large_blocks, play_large, play_tail, play_scarce)
 PLAY(owners, play_owners, play_give_to_dying)
 PLAY(objects, play_objects)
+PLAY(pools, play_pool_making, play_pool_growth, play_pool_slots, play_pool_deaths, play_pool_plain)
 PLAY(processes, play_processes, play_full_tables, play_all_dead, play_no_entry)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PLAYED(creation), PLAYED(large_blocks), PLAYED(owners), PLAYED(objects), PLAYED(processes), PLAYED(totals),
+        PLAYED(creation), PLAYED(large_blocks), PLAYED(owners), PLAYED(objects),
+        PLAYED(pools),    PLAYED(processes),    PLAYED(totals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

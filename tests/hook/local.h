@@ -3,7 +3,7 @@
 #ifndef AMX_TEST_LOCAL_H
 #define AMX_TEST_LOCAL_H
 
-#include "tests/crash/plays.h"
+#include "tests/crash/pool_plays.h"
 
 static amx_t *hand[SLOTS];
 

@@ -20,7 +20,7 @@
  * and the most instructions that each call of the script took.
  */
 #include "control.h"
-#include "tests/crash/plays.h"
+#include "tests/crash/pool_plays.h"
 #include "tracer.h"
 
 #include <sys/stat.h>
@@ -49,9 +49,10 @@ static struct {
     unsigned sites;
     struct point point[POINTS_MAX];
     unsigned points;
+    amx_id entered;     /* the handle of who came last */
     unsigned strangers; /* blocks that nobody in the play knows */
     uint64_t operations, doubles, stops, kills, kills_twice, steps, counted, hidden_max;
-    uint64_t most[VERBS]; /* instructions of a call of the script */
+    uint64_t most[ALL_VERBS]; /* instructions of a call of the script */
     uint8_t shadow[SIZE_MAX_COPY];
     struct rng rng;
 } t;
@@ -184,6 +185,7 @@ static int enter(int who, uint32_t *tag)
     memcpy(c.path, sc.path, sizeof c.path);
     int e = bid(who, &c);
     *tag = c.tag;
+    t.entered = c.id;
     return e;
 }
 
@@ -228,7 +230,10 @@ struct third {
     bool came;
     uint32_t tag;
     amx_ref published, kept;
+    amx_slot slot[2]; /* published, kept */
 };
+
+#include "pool_script.h"
 
 static void third_dies(struct third *r)
 {
@@ -249,6 +254,7 @@ static void third_dies(struct third *r)
             r->kept = c.out;
             ok(BID(THIRD, .verb = V_SET_STATE, .ref = c.out, .state = 3000));
         }
+        slots_of_third(r);
     }
     proc_kill(proc_of(THIRD));
 }
@@ -331,6 +337,7 @@ static void script(const struct call *c)
     int e = enter(SURVIVOR, &tag);
     assert_true(e == AMX_OK || no_room(e) || sc.damaged);
     if (e) { /* the third one took the last entry: what outlives it stays */
+        assert_true(!r.slot[0] && !r.slot[1]);
         t.strangers = (r.published != 0 ? 1u : 0) + (r.kept != 0 ? 1u : 0);
         return;
     }
@@ -365,6 +372,7 @@ static void script(const struct call *c)
     }
     e = BID(SURVIVOR, .verb = V_LOOK);
     assert_true(e == AMX_OK || e == AMX_E_PARTIAL || sc.damaged);
+    pool_script(&r);
     bool counting = t.counting;
     t.counting = false;
     fill_all();
@@ -381,6 +389,7 @@ static void survivor_judges(void)
     amx_t *h;
     ok(amx_attach(sc.path, NULL, &h));
     ok(amx_recover(h, 0, NULL, NULL, NULL));
+    recover_plain(h, 0);
     ok(amx_heal(h));
     judge_all(h, 0);
     judge_whole(h);
@@ -413,12 +422,14 @@ static void stop_is_over(void)
     shots.op = NULL;
     t.stops++;
     sc.more = t.strangers;
+    sc.pool.more = 0;
     if (!sc.damaged) { /* what the survivor had to leave behind, when somebody was inside */
         uint32_t tag;
         int e = enter(SURVIVOR, &tag);
         assert_true(e == AMX_OK || no_room(e));
         if (!e) {
             ok(BID(SURVIVOR, .verb = V_RECOVER));
+            survivor_recovers_plain(living);
             ok(BID(SURVIVOR, .verb = V_CLOSE));
             judge_all(sc.look, living);
         }
@@ -465,6 +476,7 @@ static void killed(int who)
     if (!e) {
         e = BID(SURVIVOR, .verb = V_RECOVER);
         assert_true(e == AMX_OK || (sc.held && e == AMX_E_PARTIAL) || sc.damaged);
+        survivor_recovers_plain(living);
         ok(BID(SURVIVOR, .verb = V_CLOSE));
         if (!sc.held && !sc.damaged)
             judge_all(sc.look, living);
@@ -562,6 +574,12 @@ static const struct {
     {"waiters", play_waiters},
     {"death inside", play_inside},
     {"gifts", play_gift},
+    {"a pool made", play_pool_making},
+    {"a pool grows", play_pool_growth},
+    {"slots of a pool", play_pool_slots},
+    {"deaths in a pool", play_pool_deaths},
+    {"a pool outside", play_pool_plain},
+    {"any calls on a pool", play_pool_any},
 };
 enum { PLAYS = sizeof plays / sizeof *plays, TESTS = PLAYS * CROWDS };
 
@@ -858,9 +876,9 @@ static void write_results(const char *path, int failures)
     fprintf(f, "count steps %" PRIu64 "\ncount scripted %" PRIu64 "\ncount recoveries %" PRIu64 "\ncount failures %d\n",
             t.steps, t.counted, shots.recoveries, failures);
     fprintf(f, "most hidden %" PRIu64 "\n", t.hidden_max);
-    for (int v = 0; v < VERBS; v++)
+    for (uint32_t v = 0; v < ALL_VERBS; v++)
         if (t.most[v])
-            fprintf(f, "most %s %" PRIu64 "\n", verb_name[v], t.most[v]);
+            fprintf(f, "most %s %" PRIu64 "\n", name_of_verb(v), t.most[v]);
     for (unsigned i = 0; i < t.sites; i++)
         if (t.executed[t.site[i]])
             fprintf(f, "hit %" PRIx32 "\n", t.site[i]);
