@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the third and the fourth process do with the store while one is stopped in a call. Part of torture.c. */
+#ifndef AMX_TEST_STORE_SCRIPT_H
+#define AMX_TEST_STORE_SCRIPT_H
+
+/* As with pools. A plain one has no other processes. */
+static bool store_joined_by(int who)
+{
+    if (!sc.store.block || sc.store.going || sc.store.plain)
+        return false;
+    int e = BID(who, .verb = V_STORE_ATTACH, .ref = sc.store.block);
+    assert_true(e == AMX_OK || sc.store.at_stake);
+    return e == AMX_OK;
+}
+
+/* AMX_TOKEN_INVALID: there is no place. */
+static amx_token strange_message(int who)
+{
+    struct call c = {.verb = V_MSG_STORE, .n = 16};
+    int e = bid(who, &c);
+    assert_true(e == AMX_OK || e == AMX_E_NOMEM);
+    return e ? AMX_TOKEN_INVALID : c.out;
+}
+
+/* The third one reads a message, changes one and stores one when it is killed; in a store with marks it would take others'
+ * places. */
+static void messages_of_third(struct third *r)
+{
+    if (!store_joined_by(THIRD) || sc.store.config.marks.policy)
+        return;
+    if ((r->message[0] = strange_message(THIRD)) != AMX_TOKEN_INVALID)
+        ok(BID(THIRD, .verb = V_MSG_READ, .ref = r->message[0]));
+    if ((r->message[1] = strange_message(THIRD)) != AMX_TOKEN_INVALID)
+        ok(BID(THIRD, .verb = V_MSG_READ_MUT, .ref = r->message[1]));
+    int e = BID(THIRD, .verb = V_MSG_RESERVE, .n = 8);
+    assert_true(e == AMX_OK || e == AMX_E_NOMEM);
+}
+
+static void survivor_recovers_store(unsigned living)
+{
+    if (!sc.store.plain)
+        return;
+    for (int who = 0; who < HANDLES; who++)
+        if (!(living >> peer_of[who] & 1) && (uint32_t)who < (sc.store.config.threads ? sc.store.config.threads : 1)) {
+            int e = BID(SURVIVOR, .verb = V_STORE_RECOVER, .ref = sc.store.block, .store = sc.store.config,
+                        .n = (uint64_t)who + 1);
+            assert_true(e == AMX_OK || sc.store.at_stake);
+        }
+}
+
+/* What the listed ones are to somebody who comes. */
+static void others_messages(void)
+{
+    for (unsigned i = 0; i < sc.store.n; i++) {
+        const struct message *m = &sc.store.message[i];
+        int e = BID(SURVIVOR, .verb = V_MSG_READ, .ref = m->token);
+        if (!m->at_stake)
+            assert_int_equal(e, m->begun              ? AMX_E_STALE
+                                : m->writer != NOBODY ? AMX_E_BORROWED
+                                : m->poisoned         ? AMX_E_POISONED
+                                                      : AMX_OK);
+        if (!e)
+            ok(BID(SURVIVOR, .verb = V_MSG_READ_END));
+        if (read_by_the_living(m, ~0u))
+            fails(AMX_E_BORROW_ACTIVE, BID(SURVIVOR, .verb = V_MSG_FREE, .ref = m->token));
+    }
+}
+
+/* Every call, then all places that are to be had, and back. */
+static void store_script(const struct third *r)
+{
+    amx_token all[STORE_DEPTH];
+    struct call look = {.verb = V_STORE_LOOK}, c;
+    unsigned living = (sc.here[P] ? 1u : 0) | (sc.here[Q] ? 2u : 0), n = 0;
+    if (!store_joined_by(SURVIVOR))
+        return;
+    if (r->message[0]) { /* no guard of the dead counts */
+        ok(BID(SURVIVOR, .verb = V_MSG_PEEK, .ref = r->message[0]));
+        ok(BID(SURVIVOR, .verb = V_MSG_READ_MUT, .ref = r->message[0]));
+        c = (struct call){.verb = V_MSG_WRITE, .n = 24};
+        ok(bid(SURVIVOR, &c));
+        ok(BID(SURVIVOR, .verb = V_MSG_END));
+        ok(BID(SURVIVOR, .verb = V_MSG_FREE, .ref = r->message[0]));
+    }
+    if (r->message[1]) {
+        fails(AMX_E_POISONED, BID(SURVIVOR, .verb = V_MSG_READ, .ref = r->message[1]));
+        ok(BID(SURVIVOR, .verb = V_MSG_MEND, .ref = r->message[1]));
+        ok(BID(SURVIVOR, .verb = V_MSG_POISON));
+        ok(BID(SURVIVOR, .verb = V_MSG_FREE, .ref = r->message[1]));
+    }
+    judge_store(sc.look, living, false); /* what the third one had is free, and it took nothing from others */
+    others_messages();
+    ok(bid(SURVIVOR, &look));
+    if (sc.store.config.marks.policy)
+        return;
+    bool counting = t.counting;
+    t.counting = false;
+    for (amx_token m; (m = strange_message(SURVIVOR)) != AMX_TOKEN_INVALID; all[n++] = m)
+        assert_true(n < STORE_DEPTH);
+    assert_int_equal(n + look.got, STORE_DEPTH);
+    while (n)
+        ok(BID(SURVIVOR, .verb = V_MSG_FREE, .ref = all[--n]));
+    t.counting = counting;
+}
+
+#endif
