@@ -21,5 +21,5 @@ run() {
 }
 run "a storm of kills and stops" 'kills=[1-9][0-9]* stops=[1-9][0-9]* operations=[1-9][0-9]* corrupt=0 leaked=0$' \
     "$build/tests/storm/storm" 6
-run "racing frees: one of each pair wins" 'pairs=[1-9][0-9]* won_by_first=[1-9][0-9]* strays=[1-9][0-9]* wrong=0$' \
+run "racing frees: one of each pair wins" 'pairs=[1-9][0-9]* won_by_first=[1-9][0-9]* slots=[1-9][0-9]* won_by_first=[1-9][0-9]* strays=[1-9][0-9]* wrong=0$' \
     "$build/tests/storm/races" 500000
