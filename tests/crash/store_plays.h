@@ -246,9 +246,9 @@ static inline void q_has_messages(void)
     change(P, m, 24);
     do_msg_poison(P, NULL, m);
     do_msg_change(V_MSG_MEND, Q, NULL, m);
-    claim_of_q(do_msg_store(Q, NULL, 8));
     do_reserve(Q, NULL, 32);
     do_msg_store(Q, NULL, 24);
+    claim_of_q(do_msg_store(Q, NULL, 8));
 }
 
 /* P2's guard protects, Q's do not any more, and what Q was changing waits for somebody. */
