@@ -543,7 +543,8 @@ static inline void judge_store_whole(amx_t *h)
     amx_token t[STORE_DEPTH];
     if (!sc.store.block || store_seen_by(h, &s))
         return;
-    uint32_t hard = s.config.marks.hard_items, n = hard ? hard : STORE_DEPTH;
+    const struct amx_marks *marks = &s.config.marks;
+    uint32_t n = marks->soft_items ? marks->soft_items : marks->hard_items ? marks->hard_items : STORE_DEPTH;
     ok(amx_store_walk(&s, end_message, &s));
     for (uint32_t i = 0; i < n; i++)
         ok(amx_msg_store(&s, NULL, &n, sizeof n, &t[i]));
