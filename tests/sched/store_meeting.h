@@ -617,6 +617,19 @@ static int free_message(const struct amx_store_message *m, void *ctx)
     return 0;
 }
 
+/* What one who died has stored and nobody was told of is whole. */
+static int is_whole(const struct amx_store_message *m, void *ctx)
+{
+    struct amx_read r;
+    struct thing t = {.token = m->token, .value = m->header.sequence};
+    if (m->state != AMX_STATE_STORED)
+        return 0;
+    must_ok(amx_msg_read(ctx, m->token, &r));
+    is_value(&t, r.payload, r.header, r.size, false, 0);
+    amx_read_end(&r);
+    return 0;
+}
+
 /* Everybody who lives has ended. */
 static void judge_stores(const bool *dead)
 {
@@ -647,6 +660,7 @@ static void judge_stores(const bool *dead)
     }
     must(gone + scene.evicted <= n.evicted);
     must(n.used >= lives && n.used <= lives + orphans);
+    must_ok(amx_store_walk(&s, is_whole, &s));
     must_ok(amx_store_walk(&s, see, &used));
     must_ok(amx_store_available(&s, &free_places));
     must(used == n.used && used + free_places == s.config.depth);
