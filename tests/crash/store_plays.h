@@ -399,7 +399,7 @@ static inline void any_message_call(struct rng *r)
         else if (dice < 3)
             do_discard(who, "any msg_discard", m);
         else {
-            do_msg_write(who, "any writing", m, size);
+            do_msg_write(who, "any writing", m, m->begun && size > m->size ? m->size : size);
             do_write_end(who, "any write_end", m);
         }
     } else if (reads >= 0 && dice < 7) {

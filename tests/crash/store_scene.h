@@ -466,7 +466,8 @@ static inline int judge_message(const struct amx_store_message *a, void *ctx)
     }
     see->listed++;
     uint64_t w = amxi_ld64_rlx(amxi_pool_word_at(amxi_store_part(see->s), a->index));
-    bool is = message_is(see, a, m) && (uint32_t)AMXI_W0_GEN(w) == AMXI_SLOT_GEN(m->token);
+    bool is = message_is(see, a, m) && /* others may have had a place that is free */
+              (a->state == AMX_STATE_FREE || (uint32_t)AMXI_W0_GEN(w) == AMXI_SLOT_GEN(m->token));
     if (!is && m->at_stake && m->may & MAY_GONE && sc.store.more) /* it went for a new one, which has its place */
         is = (uint32_t)AMXI_W0_GEN(w) != AMXI_SLOT_GEN(m->token) &&
              (a->state == AMX_STATE_FREE || is_new_message(see, a));
