@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { NAME_ROOM = 256, REFS = 32, SOUND = 4 };
+enum { NAME_ROOM = 256, REFS = 32, SOUND = 5, WITH_POOLS = 4 };
 
 static struct sound sound[SOUND];
 char fuzz_file[NAME_ROOM];
@@ -119,6 +119,9 @@ struct run {
     amx_ref ref[REFS];
     uint64_t object; /* id of one that was added, and its block */
     amx_ref object_ref;
+    amx_ref pool_block; /* of a pool, and where it begins there */
+    uint64_t pool_base;
+    amx_slot pool_slot[REFS];
 };
 
 static amx_ref *some_ref(struct run *r)
@@ -172,6 +175,8 @@ static uint64_t some_size(struct run *r)
     return pick(r->t, 4) ? n % 1024 : pick(r->t, n);
 }
 
+#include "pool_steps.h"
+
 /* Something that changes the segment, by one of the handles. */
 static void step(struct run *r)
 {
@@ -186,6 +191,10 @@ static void step(struct run *r)
     uint32_t who = (uint32_t[]){P, P, Q, MORE, MORE + 1}[pick(r->t, 5)];
     if (!r->slot[who])
         who = P;
+    if (pick(r->t, r->pool_block ? 2 : 16) == 0) {
+        pool_step(r, who);
+        return;
+    }
     c.n = some_size(r);
     c.align = (uint64_t)1 << pick(r->t, 13);
     c.ref = *some_ref(r);
@@ -233,8 +242,10 @@ static void step(struct run *r)
             place[1].base = r->slot[Q]->seg->base;
             place[1].g = &r->slot[Q]->seg->g;
         }
-        if (c.verb == V_UNSHARE)
+        if (c.verb == V_UNSHARE) {
             r->slot[c.slot] = NULL;
+            no_view(c.slot);
+        }
         if (c.verb == V_OBJECT_ADD) {
             r->object = c.got;
             r->object_ref = c.ref;
@@ -265,6 +276,7 @@ static void looks(struct run *r, amx_t *h)
     answer(amx_walk(h, note_block, r));
     answer(amx_objects(h, note_object, r));
     answer(amx_peers(h, note_peer, r));
+    pool_looks(r, h);
     answer(amx_check(h, note_finding, r, &result));
     answer(amx_raw_query(h, at, &b));
     answer(amx_raw_find_suitable(h, 7 + (uint32_t)pick(r->t, 20), (uint32_t)pick(r->t, 8), &fl, &sl));
@@ -330,8 +342,12 @@ static void leave(struct run *r, uint32_t who)
     if (r->slot[who])
         answer(amx_close(r->slot[who]));
     r->slot[who] = NULL;
-    if (who == P)
+    no_view(who);
+    if (who == P) {
         r->slot[MORE] = r->slot[MORE + 1] = NULL;
+        no_view(MORE);
+        no_view(MORE + 1);
+    }
 }
 
 static void write_calls(struct run *r, enum when when)
@@ -433,8 +449,21 @@ void fuzz_one(struct tape *t, const char *tool)
 
 /* --- Good segments ------------------------------------------------------------------------------------------------ */
 
+/* A pool with two classes and two extents, which two handles use. */
+static void with_pool(struct run *r)
+{
+    struct call c = {.verb = V_POOL_CREATE, .cls = {{16, 70}, {48, 5}}};
+    must_ok(perform(r->slot, P, &c));
+    r->pool_block = c.out;
+    must_ok(perform(r->slot, P, CALL(.verb = V_POOL_EXTEND, .n = 1, .count = 9)));
+    must_ok(perform(r->slot, P, CALL(.verb = V_POOL_EXTEND, .n = 0, .count = 20)));
+    if (!r->slot[MORE])
+        must_ok(perform(r->slot, P, CALL(.verb = V_SHARE, .slot = MORE)));
+    must_ok(perform(r->slot, MORE, CALL(.verb = V_POOL_ATTACH, .ref = c.out)));
+}
+
 /* Calls on a sound segment, until the process dies in the middle of one. What is in there then is the library's work. */
-static void inhabit(struct image *m, uint64_t seed)
+static void inhabit(struct image *m, uint64_t seed, bool pools)
 {
     struct tape t = tape_of_seed(seed);
     write_file(m->s.base, m->len);
@@ -444,11 +473,15 @@ static void inhabit(struct image *m, uint64_t seed)
         struct run r = {.t = &t};
         within.die = true;
         must(!attach(&r, 0));
-        for (int i = 0; i < 400; i++)
+        for (int i = 0; i < (pools ? 40 : 400); i++)
             step(&r);
+        if (pools)
+            with_pool(&r);
+        for (int i = 0; pools && i < 200; i++)
+            pool_step(&r, i & 1 ? P : MORE);
         within.stores = 1 + pick(&t, 64);
         for (;;)
-            step(&r);
+            pools ? pool_step(&r, P) : step(&r);
     }
     must(wait_end(pid) == 0);
     int fd = open(fuzz_file, O_RDONLY | O_CLOEXEC);
@@ -499,7 +532,7 @@ void fuzz_begin(void)
             amxi_st64_rlx(&amxi_peer(&m.s, 0)->word, 0);
             amxi_st64_rlx(&amxi_handle(&m.s, 0)->word, 0);
             amxi_st64_rlx(&amxi_handle(&m.s, 1)->word, 0);
-            inhabit(&m, i);
+            inhabit(&m, i, i == WITH_POOLS);
         }
         sound[i] = (struct sound){.g = m.s.g, .bytes = m.s.base};
         struct tape t = tape_of_seed(i);

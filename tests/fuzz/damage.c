@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tape, and what it does to a segment. */
+#include "amx_object.h"
+#include "pool.h"
+#include "slot.h"
 #include "tests/fuzz/fuzz.h"
 
 /* --- The tape ---------------------------------------------------------------------------------------------------- */
@@ -190,6 +193,59 @@ static struct place in_head(struct tape *t, const struct amxi_seg *s)
     return ONE_OF(f);
 }
 
+/* The pool, or an extent, in the block of a registered object. NULL: the object is no such thing. */
+static unsigned char *some_pool(struct tape *t, const struct amxi_seg *s)
+{
+    uint32_t first = (uint32_t)pick(t, 8);
+    for (uint32_t i = 0; i < AMX_OBJECTS; i++) {
+        const struct amxi_object_body *o = amxi_object(s, (first + i) % AMX_OBJECTS);
+        uint64_t unit = AMXI_REF_UNIT(amxi_ld64_rlx(&o->ref)), words = amxi_ld64_rlx(&o->first);
+        uint32_t kind = amxi_ld32_rlx(&o->kind), n = kind == AMX_POOL_EXTENT ? 1 : kind ^ AMX_POOL_KIND;
+        uint64_t head = sizeof(struct amxi_pool_body) + n * sizeof(struct amxi_pool_class_body);
+        if (n - 1 >= AMX_POOL_CLASSES || words < head || words > s->g.size)
+            continue;
+        uint64_t at = unit * AMXI_UNIT + words - head;
+        if (at % AMX_POOL_ALIGN == 0 && at <= s->g.size - head - 4096)
+            return s->base + at;
+    }
+    return NULL;
+}
+
+static struct place in_pool(struct tape *t, const struct amxi_seg *s)
+{
+    uint32_t any = (uint32_t)pick(t, 64);
+    unsigned char *base = some_pool(t, s);
+    if (!base)
+        return in_head(t, s);
+    struct amxi_pool_body *b = amxi_pool_head_at(base);
+    uint32_t n = amxi_ld32_rlx(&b->classes) == 1 ? 1 : 2;
+    struct amxi_pool_class_body *d = amxi_pool_class_at(base, any % n);
+    amxi_a64 *words = (amxi_a64 *)(void *)amxi_pool_class_at(base, n);
+    uint64_t data = s->g.region[AMXI_R_DATA].offset / AMXI_UNIT;
+    const struct place f[] = {ALL(&b->magic, AMXI_POOL_MAGIC),
+                              ALL(&b->version, AMXI_POOL_VERSION),
+                              ALL(&b->classes, AMX_POOL_CLASSES),
+                              ALL(&b->flags, AMX_POOL_ALL_),
+                              ALL(&b->bytes, s->g.size),
+                              ALL(&b->words, s->g.size),
+                              ALL(&b->words_count, UINT32_MAX),
+                              ALL(&b->wait, 1),
+                              ALL(&d->slot_size, 64),
+                              ALL(&d->count, AMX_POOL_SLOTS),
+                              ALL(&d->count, 80),
+                              ALL(&d->words, s->g.size),
+                              ALL(&d->hints, s->g.size),
+                              ALL(&d->data, s->g.size),
+                              ALL(&d->next, UINT64_MAX),
+                              FIELD(&d->next, 32, 32, s->g.size / AMXI_UNIT, data),
+                              ALL(&d->high, UINT64_MAX),
+                              FIELD(&words[any], 0, 12, AMX_STATE_MAX, 1),
+                              FIELD(&words[any], 12, 12, s->g.handles, 1),
+                              FIELD(&words[any], 24, 40, AMXI_GEN_MASK, 0),
+                              ALL(&words[64 + any], UINT64_MAX)}; /* more words, or hints, or slots */
+    return ONE_OF(f);
+}
+
 static struct place somewhere(struct tape *t, const struct amxi_seg *s)
 {
     static struct place (*const in[])(struct tape *, const struct amxi_seg *) = {
@@ -212,7 +268,13 @@ static void in_structure(struct tape *t, const struct amxi_seg *s)
     struct place a;
     uint64_t k, l;
     uint32_t i = some_sector(t, s), j = some_sector(t, s);
-    switch (pick(t, 10)) {
+    switch (pick(t, 13)) {
+    case 10: /* a pool's books */
+    case 11:
+    case 12:
+        a = in_pool(t, s);
+        set(&a, nonsense(t, &a));
+        return;
     case 0: /* two headers */
         k = some_block(t, s);
         l = some_block(t, s);

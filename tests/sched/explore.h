@@ -11,7 +11,8 @@
  * With MEMORY=tso or MEMORY=c11 (memory.h) a load may also read what was there before: each such load is a choice, which
  * costs as much as a preemption.
  *
- * With -DSTORES the operations are those on message stores (store_meeting.h).
+ * With -DPOOLS the operations are those on slot pools (pool_meeting.h), with -DSTORES those on message stores
+ * (store_meeting.h).
  */
 #ifndef AMX_TEST_EXPLORE_H
 #define AMX_TEST_EXPLORE_H
@@ -21,7 +22,9 @@
 #include "arena.h"
 #include "os.h"
 #include "peer.h"
-#ifdef STORES
+#if defined POOLS
+#include "pool_meeting.h"
+#elif defined STORES
 #include "store_meeting.h"
 #else
 #include "tests/hook/meeting.h"
@@ -352,10 +355,10 @@ static bool new_end(void)
     return true;
 }
 
-#ifdef STORES
+#if defined POOLS || defined STORES
 static void judge_death(void)
 {
-    judge_stores(x.dead);
+    judge_with(x.dead);
 }
 #else
 static int free_it(const struct amx_block *b, void *ctx)

@@ -5,12 +5,14 @@ $(O)/tests/sched/schedules $(O)/tests/sched/litmus: %: %.o $(O)/libamx.a
 	$(call say,LD)
 	$(Q)$(LINK) $^ -lcmocka -lpthread -o $@
 
-# The same about message stores.
-$(O)/tests/sched/stores.o: tests/sched/schedules.c Makefile
+# The same about slot pools, and about message stores.
+$(O)/tests/sched/pools.o: ABOUT := POOLS
+$(O)/tests/sched/stores.o: ABOUT := STORES
+$(O)/tests/sched/pools.o $(O)/tests/sched/stores.o: tests/sched/schedules.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(FLAGS) -Isrc -I. -DSTORES -MMD -MP -c $< -o $@
-$(O)/tests/sched/stores: $(O)/tests/sched/stores.o $(O)/libamx.a
+	$(Q)$(CC) $(FLAGS) -Isrc -I. -D$(ABOUT) -MMD -MP -c $< -o $@
+$(O)/tests/sched/pools $(O)/tests/sched/stores: %: %.o $(O)/libamx.a
 	$(call say,LD)
 	$(Q)$(LINK) $^ -lcmocka -lpthread -o $@
 
@@ -18,8 +20,8 @@ MORE_TESTS += tests/sched/short.sh tests/ordering.sh
 .PHONY: schedules orders
 schedules:
 	@tests/need.sh test
-	$(SUB) $(BUILD)/gcc-sched/tests/sched/schedules CC=gcc SAN= HOOK= SCHED=1
-	@tests/sched/run.sh $(BUILD)/gcc-sched/tests/sched/schedules $(BUILD)/sched-mutants
+	$(SUB) $(addprefix $(BUILD)/gcc-sched/tests/sched/,schedules pools stores) CC=gcc SAN= HOOK= SCHED=1
+	@tests/sched/run.sh $(BUILD)/gcc-sched/tests/sched $(BUILD)/sched-mutants
 orders:
 	@tests/need.sh test
 	@tests/sched/weaken.sh $(BUILD)/orders

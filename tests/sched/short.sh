@@ -6,12 +6,14 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
 program=$build/gcc-sched/tests/sched/schedules
+pools=$build/gcc-sched/tests/sched/pools
+stores=$build/gcc-sched/tests/sched/stores
 litmus=$build/gcc-sched/tests/sched/litmus
-make --no-print-directory BUILD="$build" CC=gcc SAN= HOOK= SCHED=1 "$program" "$litmus" >/dev/null || exit 1
-for limits in "60 5" "12 1 tso" "40 2 c11"; do
-    read -r limit runs memory <<<"$limits"
-    name="schedules of every pair${memory:+, memory as $memory}"
-    out=$(MEMORY=$memory "$program" 2 "$limit" "$runs" 2>&1)
+make --no-print-directory BUILD="$build" CC=gcc SAN= HOOK= SCHED=1 "$program" "$pools" "$stores" "$litmus" >/dev/null || exit 1
+# all PROGRAM NAME LIMIT RUNS [MEMORY]
+all() {
+    local name="$2${5:+, memory as $5}" out rc
+    out=$(MEMORY=${5:-} "$1" 2 "$3" "$4" 2>&1)
     rc=$?
     sed -n 's/^explored /# /p' <<<"$out"
     if [ $rc = 0 ] && grep -Eq 'explored=[1-9][0-9]{4,} violations=0' <<<"$out"; then
@@ -19,6 +21,18 @@ for limits in "60 5" "12 1 tso" "40 2 c11"; do
     else
         printf '%s\nnot ok %s\n' "$out" "$name"
     fi
+}
+for limits in "60 5" "12 1 tso" "40 2 c11"; do
+    # shellcheck disable=SC2086
+    all "$program" "schedules of every pair" $limits
+done
+for limits in "25 1" "10 1 tso" "10 1 c11"; do
+    # shellcheck disable=SC2086
+    all "$pools" "schedules of every pair on slot pools" $limits
+done
+for limits in "15 1" "8 1 tso" "8 1 c11"; do
+    # shellcheck disable=SC2086
+    all "$stores" "schedules of every pair on message stores" $limits
 done
 for memory in tso c11; do
     MEMORY=$memory "$litmus" 2>&1 | sed -E "s/^((not )?ok .*)/\1, memory as $memory/"

@@ -631,7 +631,7 @@ static int is_whole(const struct amx_store_message *m, void *ctx)
 }
 
 /* Everybody who lives has ended. */
-static void judge_stores(const bool *dead)
+static void judge_with(const bool *dead)
 {
     struct amx_store s;
     struct amx_pool_check_result r = {.struct_size = sizeof r};
@@ -702,7 +702,7 @@ static void scene_restored(void)
 static void scene_judge(void)
 {
     static const bool nobody[DEPTH] = {false};
-    judge_stores(nobody);
+    judge_with(nobody);
 }
 
 #endif

@@ -49,7 +49,7 @@ static void survivor_recovers_store(unsigned living)
 }
 
 /* What the listed ones are to somebody who comes. */
-static void others_messages(void)
+static void others_messages(unsigned living)
 {
     for (unsigned i = 0; i < sc.store.n; i++) {
         const struct message *m = &sc.store.message[i];
@@ -61,7 +61,7 @@ static void others_messages(void)
                                                       : AMX_OK);
         if (!e)
             ok(BID(SURVIVOR, .verb = V_MSG_READ_END));
-        if (read_by_the_living(m, ~0u))
+        if (read_by_the_living(m, living))
             fails(AMX_E_BORROW_ACTIVE, BID(SURVIVOR, .verb = V_MSG_FREE, .ref = m->token));
     }
 }
@@ -89,7 +89,7 @@ static void store_script(const struct third *r)
         ok(BID(SURVIVOR, .verb = V_MSG_FREE, .ref = r->message[1]));
     }
     judge_store(sc.look, living, false); /* what the third one had is free, and it took nothing from others */
-    others_messages();
+    others_messages(living);
     ok(bid(SURVIVOR, &look));
     if (sc.store.config.marks.policy)
         return;
