@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # run.sh DIR-OF-PROGRAMS DIR: all schedules of the library, of its blocks, its slot pools and its message stores, then the
-# same on libraries that are broken on purpose, in one place each (mutants/*.patch, and those of the kill campaign): each must be caught.
-# DIR: for the copies and their builds.
+# same on libraries that are broken on purpose, in one place each (mutants/*.patch, and those of the kill campaign): each
+# must be caught. DIR: for the copies and their builds.
 # Environment: BOUND (3 preemptions or deaths), LIMIT (20000 schedules of a tuple), RUNS (200 of a random triple);
 # MUTANT='store-*': only these mutants, and nothing else.
 # Ends with one line:

@@ -30,7 +30,7 @@ for limits in "25 1" "10 1 tso" "10 1 c11"; do
     # shellcheck disable=SC2086
     all "$pools" "schedules of every pair on slot pools" $limits
 done
-for limits in "15 1" "8 1 tso" "8 1 c11"; do
+for limits in "15 1" "10 1 tso" "10 1 c11"; do
     # shellcheck disable=SC2086
     all "$stores" "schedules of every pair on message stores" $limits
 done

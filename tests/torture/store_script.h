@@ -103,4 +103,66 @@ static void store_script(const struct third *r)
     t.counting = counting;
 }
 
+/* --- Two who want the same message -------------------------------------------------------------------------------- */
+
+static const struct {
+    enum store_verb verb, end; /* end: of its guard, or EVERY_VERB */
+} wants[] = {{V_MSG_READ, V_MSG_READ_END}, {V_MSG_READ_MUT, V_MSG_END}, {V_MSG_FREE, EVERY_VERB}};
+
+static bool refusal(int e)
+{
+    return e == AMX_E_BORROWED || e == AMX_E_BORROW_ACTIVE || e == AMX_E_STALE || e == AMX_E_DOUBLE_FREE;
+}
+
+/* P is stopped behind `steps` instructions of its call; meanwhile Q does his, then P goes on. false: P had ended before. */
+static bool borrow(unsigned p_wants, unsigned q_wants, unsigned steps)
+{
+    struct call c = {.verb = V_MSG_STORE, .n = 16};
+    uint64_t pc;
+    bool more = true;
+    ok(act(P, NULL, &c));
+    amx_token token = c.out;
+    c = (struct call){.verb = wants[p_wants].verb, .ref = token};
+    struct control *ctl = told_to(P, &c);
+    for (unsigned k = 0; k < steps && more; k++) {
+        more = proc_step(proc_of(P), &pc);
+        executed(pc);
+    }
+    int q = ASK(Q, NULL, .verb = wants[q_wants].verb, .ref = token);
+    while (more && proc_step(proc_of(P), &pc))
+        executed(pc);
+    int p = ctl->call.answer;
+    assert_true(!p || refusal(p));
+    assert_true(!q || refusal(q));
+    assert_true(p || q); /* never both */
+    assert_true(!p || !q || p_wants == 0 || q_wants == 0); /* of two who claim it one gets it; a reader and he may both give way */
+    if (!p && wants[p_wants].end < EVERY_VERB)
+        ok(ASK(P, NULL, .verb = wants[p_wants].end));
+    if (!q && wants[q_wants].end < EVERY_VERB)
+        ok(ASK(Q, NULL, .verb = wants[q_wants].end));
+    int e = ASK(Q, NULL, .verb = V_MSG_FREE, .ref = token);
+    bool freed = (!p && p_wants == 2) || (!q && q_wants == 2);
+    assert_int_equal(e, freed ? AMX_E_DOUBLE_FREE : AMX_OK);
+    t.stops++;
+    return more;
+}
+
+/* At each instruction of a reader, of one who changes and of one who frees, another of the three. */
+static void store_borrowers(void **state)
+{
+    unsigned n = sizeof wants / sizeof *wants, trials = 0;
+    (void)state;
+    t.mode = STOP;
+    t.target.ordinal = UINT32_MAX;
+    scene_open(shape[0].size, shape[0].sector);
+    assert_true(do_store_create(NULL, AMX_POLICY_NONE, false));
+    for (unsigned k = 1; k < n * n; k++) /* two readers do not meet */
+        for (unsigned steps = 1 + t.worker % t.workers; borrow(k / n, k % n, steps); steps += t.workers)
+            trials++;
+    do_store_remove(P, NULL);
+    scene_close();
+    t.mode = SWEEP;
+    note("%u times another came between two instructions of one who borrows", trials);
+}
+
 #endif

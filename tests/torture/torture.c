@@ -903,8 +903,8 @@ static void write_results(const char *path, int failures)
 
 int main(int argc, char **argv)
 {
-    static struct CMUnitTest tests[3 * TESTS + 3];
-    static char name[3 * TESTS + 3][64];
+    static struct CMUnitTest tests[3 * TESTS + 4];
+    static char name[3 * TESTS + 4][64];
     static const char *const of[] = {"", " in a torn segment", " with queues"};
     unsigned n = 0;
     if (argc < 6) {
@@ -935,8 +935,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(creation, clean_up),
         cmocka_unit_test_teardown(removal, clean_up),
         cmocka_unit_test_teardown(gifts, clean_up),
+        cmocka_unit_test_teardown(store_borrowers, clean_up),
     };
-    for (unsigned i = t.worker ? 2 : 0; i < 3; i++) /* gifts: each worker those of the points that it has */
+    for (unsigned i = t.worker ? 2 : 0; i < 4; i++) /* the last two: each worker its share */
         if (argc <= 8 || strstr(more[i].name, argv[8]))
             tests[n++] = more[i];
     int failures = _cmocka_run_group_tests("torture", tests, n, NULL, NULL);
