@@ -92,6 +92,15 @@ static void store_step(struct run *r, uint32_t who)
     lent(r, who, &c);
 }
 
+/* What its users have in hand. */
+static void know_store(struct run *r)
+{
+    struct amx_store s;
+    must(amx_stores(r->slot[P], note_store, r) <= 1);
+    if (!amx_store_attach_block(r->slot[P], r->store_block, NULL, &s))
+        answer(amx_store_walk(&s, note_message, r));
+}
+
 /* Everything that only looks, and what a read-only handle refuses. */
 static void store_looks(struct run *r, amx_t *h)
 {
