@@ -37,12 +37,12 @@ enum store_verb {
 static inline const char *name_of_store_verb(uint32_t verb)
 {
     static const char *const name[EVERY_VERB - ALL_VERBS] = {
-        "store_create",     "store_init_block",  "store_attach_block", "store_init",       "store_scoped",
-        "store_close",      "store_remove",      "store_recover",      "store_evict",      "store_look",
-        "msg_store",        "msg_store_wait",    "msg_copy",           "msg_reserve",      "msg_write",
-        "write_end",        "msg_poison",        "msg_discard",        "msg_read",         "msg_read_wait",
-        "read_end",         "msg_peek_header",   "msg_read_mut",       "msg_read_mut_wait", "msg_recover",
-        "msg_free",         "msg_free_wait"};
+        "store_create", "store_init_block", "store_attach_block", "store_init",        "store_scoped",
+        "store_close",  "store_remove",     "store_recover",      "store_evict",       "store_look",
+        "msg_store",    "msg_store_wait",   "msg_copy",           "msg_reserve",       "msg_write",
+        "write_end",    "msg_poison",       "msg_discard",        "msg_read",          "msg_read_wait",
+        "read_end",     "msg_peek_header",  "msg_read_mut",       "msg_read_mut_wait", "msg_recover",
+        "msg_free",     "msg_free_wait"};
     return verb < ALL_VERBS ? name_of_verb(verb) : name[verb - ALL_VERBS];
 }
 

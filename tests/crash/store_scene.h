@@ -75,8 +75,9 @@ static inline int do_store_init(const char *op, int threads)
         return AMX_E_NOMEM;
     amx_ref block = c.out;
     do_publish(P, NULL, add_bare(P, block));
-    c = (struct call){
-        .verb = threads < 0 ? V_STORE_INIT : V_STORE_PLAIN_INIT, .ref = block, .store = store_config(AMX_POLICY_NONE, false)};
+    c = (struct call){.verb = threads < 0 ? V_STORE_INIT : V_STORE_PLAIN_INIT,
+                      .ref = block,
+                      .store = store_config(AMX_POLICY_NONE, false)};
     c.store.threads = threads < 0 ? 0 : (uint32_t)threads;
     sc.store.block = block;
     sc.store.config = c.store;
@@ -430,8 +431,8 @@ static inline bool message_is(const struct messages_seen *see, const struct amx_
     return (m->may & MAY_GONE && is_free) || (m->may & MAY_POISONED && poisoned) ||
            (m->may & MAY_CLAIMED && his(see, a, AMX_STATE_CLAIMED, m->by, m->by_tag) && old) ||
            (m->may & MAY_CLAIMED && m->poisoned && his(see, a, AMX_STATE_WRITING, m->by, m->by_tag)) ||
-           (m->may & MAY_WRITING && (his(see, a, AMX_STATE_WRITING, m->by, m->by_tag) || (poisoned && is_dead(see, m->by))) &&
-            old) ||
+           (m->may & MAY_WRITING &&
+            (his(see, a, AMX_STATE_WRITING, m->by, m->by_tag) || (poisoned && is_dead(see, m->by))) && old) ||
            (m->may & MAY_NEW && stored && content_is(see->s, a->index, m->next_key, m->next_size));
 }
 
@@ -472,7 +473,8 @@ static inline int judge_message(const struct amx_store_message *a, void *ctx)
         is = (uint32_t)AMXI_W0_GEN(w) != AMXI_SLOT_GEN(m->token) &&
              (a->state == AMX_STATE_FREE || is_new_message(see, a));
     if (!is)
-        print_error("message %u: state %u, owner %u, generation %" PRIu64 "; listed: generation %u, writer %d, %s%s%s\n",
+        print_error("message %u: state %u, owner %u, generation %" PRIu64
+                    "; listed: generation %u, writer %d, %s%s%s\n",
                     a->index, a->state, a->owner, AMXI_W0_GEN(w), AMXI_SLOT_GEN(m->token), m->writer,
                     m->poisoned ? "poisoned " : "", m->begun ? "begun " : "", m->at_stake ? "at stake" : "");
     assert_true(is);

@@ -199,7 +199,8 @@ static unsigned char *some_pool(struct tape *t, const struct amxi_seg *s)
     for (uint32_t i = 0; i < AMX_OBJECTS; i++) {
         const struct amxi_object_body *o = amxi_object(s, (first + i) % AMX_OBJECTS);
         uint64_t unit = AMXI_REF_UNIT(amxi_ld64_rlx(&o->ref)), words = amxi_ld64_rlx(&o->first);
-        uint32_t kind = amxi_ld32_rlx(&o->kind), n = kind == AMX_POOL_EXTENT || kind == AMX_STORE_KIND ? 1 : kind ^ AMX_POOL_KIND;
+        uint32_t kind = amxi_ld32_rlx(&o->kind),
+                 n = kind == AMX_POOL_EXTENT || kind == AMX_STORE_KIND ? 1 : kind ^ AMX_POOL_KIND;
         uint64_t head = sizeof(struct amxi_pool_body) + n * sizeof(struct amxi_pool_class_body);
         if (n - 1 >= AMX_POOL_CLASSES || words < head || words > s->g.size)
             continue;
@@ -264,8 +265,8 @@ static struct place in_store(struct tape *t, const struct amxi_seg *s)
     if (!base)
         return in_head(t, s);
     struct amxi_store_body *b = amxi_store_head_at(base);
-    amxi_a64 *words = (amxi_a64 *)(void *)(base + sizeof *b + sizeof(struct amxi_pool_body) +
-                                           sizeof(struct amxi_pool_class_body));
+    amxi_a64 *words =
+        (amxi_a64 *)(void *)(base + sizeof *b + sizeof(struct amxi_pool_body) + sizeof(struct amxi_pool_class_body));
     struct amxi_message_body *m = (struct amxi_message_body *)(void *)(words + 16 + 8) + any % 12 * 2;
     amxi_a64 *guard = amxi_guard(s, any % s->g.handles, 0);
     const struct place f[] = {ALL(&b->magic, AMXI_STORE_MAGIC),

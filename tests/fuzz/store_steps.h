@@ -52,28 +52,30 @@ static void lent(struct run *r, uint32_t who, const struct call *c)
 static void store_step(struct run *r, uint32_t who)
 {
     static const uint8_t verbs[] = {
-        V_STORE_CREATE, V_STORE_INIT,  V_STORE_ATTACH, V_STORE_ATTACH, V_STORE_ATTACH,  V_STORE_ATTACH,
-        V_STORE_SCOPED, V_STORE_CLOSE, V_STORE_REMOVE, V_STORE_EVICT,  V_STORE_LOOK,    V_STORE_PLAIN_INIT,
-        V_MSG_STORE,    V_MSG_STORE,   V_MSG_STORE,    V_MSG_STORE,    V_MSG_STORE_WAIT, V_MSG_COPY,
-        V_MSG_RESERVE,  V_MSG_RESERVE, V_MSG_END,      V_MSG_END,      V_MSG_POISON,    V_MSG_DISCARD,
-        V_MSG_READ,     V_MSG_READ,    V_MSG_READ,     V_MSG_READ_END, V_MSG_READ_END,  V_MSG_READ_WAIT,
-        V_MSG_PEEK,     V_MSG_READ_MUT, V_MSG_READ_MUT, V_MSG_READ_MUT, V_MSG_READ_MUT_WAIT, V_MSG_MEND,
-        V_MSG_MEND,     V_MSG_FREE,    V_MSG_FREE,     V_MSG_FREE_WAIT, V_STORE_RECOVER};
+        V_STORE_CREATE, V_STORE_INIT,   V_STORE_ATTACH, V_STORE_ATTACH,  V_STORE_ATTACH,      V_STORE_ATTACH,
+        V_STORE_SCOPED, V_STORE_CLOSE,  V_STORE_REMOVE, V_STORE_EVICT,   V_STORE_LOOK,        V_STORE_PLAIN_INIT,
+        V_MSG_STORE,    V_MSG_STORE,    V_MSG_STORE,    V_MSG_STORE,     V_MSG_STORE_WAIT,    V_MSG_COPY,
+        V_MSG_RESERVE,  V_MSG_RESERVE,  V_MSG_END,      V_MSG_END,       V_MSG_POISON,        V_MSG_DISCARD,
+        V_MSG_READ,     V_MSG_READ,     V_MSG_READ,     V_MSG_READ_END,  V_MSG_READ_END,      V_MSG_READ_WAIT,
+        V_MSG_PEEK,     V_MSG_READ_MUT, V_MSG_READ_MUT, V_MSG_READ_MUT,  V_MSG_READ_MUT_WAIT, V_MSG_MEND,
+        V_MSG_MEND,     V_MSG_FREE,     V_MSG_FREE,     V_MSG_FREE_WAIT, V_STORE_RECOVER};
     struct call c = {.verb = verbs[pick(r->t, sizeof verbs)]};
     const struct amx_store *s = &store_view[who];
     if (!s->base && c.verb >= V_STORE_CLOSE)
         c.verb = r->store_block ? V_STORE_ATTACH : V_STORE_CREATE;
     if (c.verb == V_STORE_SCOPED && who == P)
         c.verb = V_STORE_LOOK;
-    bool changing = c.verb == V_MSG_READ_MUT || c.verb == V_MSG_READ_MUT_WAIT || c.verb == V_MSG_MEND ||
-                    c.verb == V_MSG_RESERVE;
-    if ((changing && msg_write[who].store) || ((c.verb == V_MSG_READ || c.verb == V_MSG_READ_WAIT) && msg_read[who].store))
-        c.verb = changing ? V_MSG_END : V_MSG_READ_END; /* one of each kind at a time */
+    bool changing =
+        c.verb == V_MSG_READ_MUT || c.verb == V_MSG_READ_MUT_WAIT || c.verb == V_MSG_MEND || c.verb == V_MSG_RESERVE;
+    if ((changing && msg_write[who].store) ||
+        ((c.verb == V_MSG_READ || c.verb == V_MSG_READ_WAIT) && msg_read[who].store))
+        c.verb = changing ? V_MSG_END : V_MSG_READ_END;      /* one of each kind at a time */
     if (c.verb < V_STORE_EVICT && c.verb != V_STORE_RECOVER) /* the view is another one from here on, or none */
         memset(&msg_read[who], 0, sizeof msg_read[who]), memset(&msg_write[who], 0, sizeof msg_write[who]);
     bool of_store = c.verb < V_STORE_EVICT;
     c.ref = !of_store ? *some_token(r) : c.verb == V_STORE_RECOVER ? 0 : pick(r->t, 8) ? r->store_block : *some_ref(r);
-    c.store = (struct amx_store_config){.depth = 1 + (uint32_t)pick(r->t, 20), .payload_max = (uint32_t)pick(r->t, 200)};
+    c.store =
+        (struct amx_store_config){.depth = 1 + (uint32_t)pick(r->t, 20), .payload_max = (uint32_t)pick(r->t, 200)};
     c.store.threads = c.verb == V_STORE_PLAIN_INIT ? (uint32_t)pick(r->t, 4) : 0;
     c.store.marks.policy = (enum amx_policy)pick(r->t, 5);
     c.store.marks.hard_items = c.store.marks.policy ? 1 + (uint32_t)pick(r->t, 20) : 0;

@@ -36,7 +36,7 @@ struct row {     /* of a worker */
 
 struct journal {
     amxi_a64 over;
-    amxi_a64 pool, store; /* their blocks */
+    amxi_a64 pool, store;   /* their blocks */
     amxi_a64 token[TOKENS]; /* of messages that somebody has stored */
     struct row row[WORKERS_MAX];
     struct entry entry[WARES][ENTRIES];

@@ -56,10 +56,10 @@ static void others_messages(unsigned living)
         int e = BID(SURVIVOR, .verb = V_MSG_READ, .ref = m->token);
         bool lives = m->writer != NOBODY && living >> peer_of[m->writer] & 1;
         if (!m->at_stake) /* the survivor has recovered what the dead were changing */
-            assert_int_equal(e, m->begun                               ? AMX_E_STALE
-                                : lives                                ? AMX_E_BORROWED
+            assert_int_equal(e, m->begun                             ? AMX_E_STALE
+                                : lives                              ? AMX_E_BORROWED
                                 : m->poisoned || m->writer != NOBODY ? AMX_E_POISONED
-                                                                       : AMX_OK);
+                                                                     : AMX_OK);
         if (!e)
             ok(BID(SURVIVOR, .verb = V_MSG_READ_END));
         if (read_by_the_living(m, living))
@@ -136,7 +136,8 @@ static bool borrow(unsigned p_wants, unsigned q_wants, unsigned steps)
     assert_true(!p || refusal(p));
     assert_true(!q || refusal(q));
     assert_true(p || q); /* never both */
-    assert_true(!p || !q || p_wants == 0 || q_wants == 0); /* of two who claim it one gets it; a reader and he may both give way */
+    assert_true(!p || !q || p_wants == 0 ||
+                q_wants == 0); /* of two who claim it one gets it; a reader and he may both give way */
     if (!p && wants[p_wants].end < EVERY_VERB)
         ok(ASK(P, NULL, .verb = wants[p_wants].end));
     if (!q && wants[q_wants].end < EVERY_VERB)
