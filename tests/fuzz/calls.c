@@ -501,7 +501,7 @@ static const struct {
     void (*make)(struct run *r);
     void (*step)(struct run *r, uint32_t who);
     int steps; /* of two handles, before one dies */
-} house[SOUND] = {[WITH_POOLS] = {with_pool, pool_step, 200}, [WITH_STORES] = {with_store, store_step, 0}};
+} house[SOUND] = {[WITH_POOLS] = {with_pool, pool_step, 200}, [WITH_STORES] = {with_store, message_step, 0}};
 
 /* Calls on a sound segment, until the process dies in the middle of one. What is in there then is the library's work. */
 static void inhabit(struct image *m, uint64_t seed)

@@ -295,6 +295,8 @@ static struct place in_store(struct tape *t, const struct amxi_seg *s)
                               ALL(&b->wait, 1),
                               ALL(&m->size, AMX_STORE_PAYLOAD),
                               ALL(&m->size, 64),
+                              ALL(&m->size, UINT32_MAX),
+                              ALL(&m->size, 1000),
                               ALL(&m->order, UINT64_MAX),
                               ALL(&m->header.payload_size, 64),
                               FIELD(&words[any], 0, 12, AMX_STATE_POISONED, AMX_STATE_WRITING),
@@ -331,9 +333,10 @@ static void in_structure(struct tape *t, const struct amxi_seg *s)
     struct place a;
     uint64_t k, l;
     uint32_t i = some_sector(t, s), j = some_sector(t, s);
-    switch (pick(t, 15)) {
+    switch (pick(t, 16)) {
     case 13: /* a store's books */
     case 14:
+    case 15:
         a = in_store(t, s);
         set(&a, nonsense(t, &a));
         return;

@@ -19,7 +19,7 @@ static int note_message(const struct amx_store_message *m, void *ctx)
 {
     struct run *r = ctx;
     must(m->index < AMX_STORE_DEPTH);
-    if (m->token && pick(r->t, 2) == 0)
+    if (m->token)
         *some_token(r) = m->token;
     return 0;
 }
@@ -38,6 +38,7 @@ static void lent(struct run *r, uint32_t who, const struct call *c)
     const struct amx_read *read = &msg_read[who];
     struct amx_write *write = &msg_write[who];
     if (c->verb == V_MSG_READ || c->verb == V_MSG_READ_WAIT) {
+        must(read->size <= store_view[who].config.payload_max);
         payload(h, read->payload, read->size, false);
         payload(h, read->header, sizeof *read->header, false);
     } else if (write->store && (c->verb == V_MSG_READ_MUT || c->verb == V_MSG_READ_MUT_WAIT || c->verb == V_MSG_MEND ||
@@ -49,17 +50,20 @@ static void lent(struct run *r, uint32_t who, const struct call *c)
     }
 }
 
-static void store_step(struct run *r, uint32_t who)
+/* The first of the verbs are about the store, the others about its messages. */
+static const uint8_t store_verbs[] = {
+    V_STORE_CREATE, V_STORE_INIT,   V_STORE_ATTACH,     V_STORE_ATTACH,  V_STORE_ATTACH,      V_STORE_SCOPED,
+    V_STORE_CLOSE,  V_STORE_REMOVE, V_STORE_PLAIN_INIT, V_STORE_RECOVER, V_STORE_EVICT,       V_STORE_LOOK,
+    V_MSG_STORE,    V_MSG_STORE,    V_MSG_STORE,        V_MSG_STORE,     V_MSG_STORE_WAIT,    V_MSG_COPY,
+    V_MSG_RESERVE,  V_MSG_END,      V_MSG_END,          V_MSG_END,       V_MSG_POISON,        V_MSG_DISCARD,
+    V_MSG_READ,     V_MSG_READ,     V_MSG_READ,         V_MSG_READ_END,  V_MSG_READ_END,      V_MSG_READ_WAIT,
+    V_MSG_PEEK,     V_MSG_PEEK,     V_MSG_READ_MUT,     V_MSG_READ_MUT,  V_MSG_READ_MUT_WAIT, V_MSG_MEND,
+    V_MSG_MEND,     V_MSG_FREE,     V_MSG_FREE_WAIT};
+enum { MESSAGES_FROM = 12 };
+
+static void deal(struct run *r, uint32_t who, unsigned from)
 {
-    static const uint8_t verbs[] = {
-        V_STORE_CREATE, V_STORE_INIT,   V_STORE_ATTACH, V_STORE_ATTACH,  V_STORE_ATTACH,      V_STORE_ATTACH,
-        V_STORE_SCOPED, V_STORE_CLOSE,  V_STORE_REMOVE, V_STORE_EVICT,   V_STORE_LOOK,        V_STORE_PLAIN_INIT,
-        V_MSG_STORE,    V_MSG_STORE,    V_MSG_STORE,    V_MSG_STORE,     V_MSG_STORE_WAIT,    V_MSG_COPY,
-        V_MSG_RESERVE,  V_MSG_RESERVE,  V_MSG_END,      V_MSG_END,       V_MSG_POISON,        V_MSG_DISCARD,
-        V_MSG_READ,     V_MSG_READ,     V_MSG_READ,     V_MSG_READ_END,  V_MSG_READ_END,      V_MSG_READ_WAIT,
-        V_MSG_PEEK,     V_MSG_READ_MUT, V_MSG_READ_MUT, V_MSG_READ_MUT,  V_MSG_READ_MUT_WAIT, V_MSG_MEND,
-        V_MSG_MEND,     V_MSG_FREE,     V_MSG_FREE,     V_MSG_FREE_WAIT, V_STORE_RECOVER};
-    struct call c = {.verb = verbs[pick(r->t, sizeof verbs)]};
+    struct call c = {.verb = store_verbs[from + pick(r->t, sizeof store_verbs - from)]};
     const struct amx_store *s = &store_view[who];
     if (!s->base && c.verb >= V_STORE_CLOSE)
         c.verb = r->store_block ? V_STORE_ATTACH : V_STORE_CREATE;
@@ -73,7 +77,11 @@ static void store_step(struct run *r, uint32_t who)
     if (c.verb < V_STORE_EVICT && c.verb != V_STORE_RECOVER) /* the view is another one from here on, or none */
         memset(&msg_read[who], 0, sizeof msg_read[who]), memset(&msg_write[who], 0, sizeof msg_write[who]);
     bool of_store = c.verb < V_STORE_EVICT;
-    c.ref = !of_store ? *some_token(r) : c.verb == V_STORE_RECOVER ? 0 : pick(r->t, 8) ? r->store_block : *some_ref(r);
+    bool makes = c.verb == V_STORE_INIT || c.verb == V_STORE_PLAIN_INIT;
+    c.ref = !of_store                   ? *some_token(r)
+            : c.verb == V_STORE_RECOVER ? 0
+            : makes || !pick(r->t, 8)   ? *some_ref(r)
+                                        : r->store_block;
     c.store =
         (struct amx_store_config){.depth = 1 + (uint32_t)pick(r->t, 20), .payload_max = (uint32_t)pick(r->t, 200)};
     c.store.threads = c.verb == V_STORE_PLAIN_INIT ? (uint32_t)pick(r->t, 4) : 0;
@@ -92,6 +100,16 @@ static void store_step(struct run *r, uint32_t who)
     if (c.verb == V_MSG_STORE || c.verb == V_MSG_STORE_WAIT || c.verb == V_MSG_COPY || c.verb == V_MSG_RESERVE)
         *some_token(r) = c.out;
     lent(r, who, &c);
+}
+
+static void store_step(struct run *r, uint32_t who)
+{
+    deal(r, who, pick(r->t, 3) ? MESSAGES_FROM : 0);
+}
+
+static void message_step(struct run *r, uint32_t who)
+{
+    deal(r, who, MESSAGES_FROM);
 }
 
 /* What its users have in hand. */
@@ -136,6 +154,7 @@ static void store_looks(struct run *r, amx_t *h)
         e = amx_msg_read(&s, t, &read);
         answer(e);
         if (!e) {
+            must(read.size <= s.config.payload_max);
             payload(h, read.payload, read.size, false);
             amx_read_end(&read);
         }
