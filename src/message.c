@@ -44,7 +44,8 @@ int amxi_message_end(struct amx_store *s, struct amxi_place *p)
     return e;
 }
 
-void amxi_store_wake(const struct amx_store *s)
+/* Something that others may wait for has changed. */
+static void wake(const struct amx_store *s)
 {
     amxi_a32 *wait = &amxi_store_head_at(s->base)->wait;
     uint32_t w = amxi_ld32_sc(wait);
@@ -181,7 +182,7 @@ void amx_read_end(struct amx_read *guard)
         return;
     s->held -= s->held != 0;
     amxi_guard_drop(s, AMX_SLOT_INDEX(guard->token), guard->guard);
-    amxi_store_wake(s);
+    wake(s);
 }
 
 int amx_msg_peek_header(struct amx_store *store, amx_token token, struct amx_message_header *out)
@@ -290,7 +291,7 @@ static int finish(struct amx_write *g, uint32_t state)
         e = amxi_message_end(s, &p);
     else
         e = amxi_word_move(p.word, &p.w, AMXI_W0(state, 0, AMXI_W0_GEN(p.w))); /* 4 */
-    amxi_store_wake(s);
+    wake(s);
     return e;
 }
 
@@ -327,7 +328,7 @@ int amx_msg_free(struct amx_store *store, amx_token token)
     if (e)
         return e == AMX_E_BORROWED ? AMX_E_BORROW_ACTIVE : e;
     e = amxi_message_end(store, &p); /* 2, 3 */
-    amxi_store_wake(store);
+    wake(store);
     return e;
 }
 
@@ -362,7 +363,7 @@ static int repeat(const struct call *c, uint64_t timeout_ns)
         if (!start)
             start = amxi_os_mono_ns();
         amxi_a32 *wait = &amxi_store_head_at(c->store->base)->wait;
-        uint32_t w = amxi_or32_sc(wait, 1) | 1; /* announce, then look again: see amxi_store_wake */
+        uint32_t w = amxi_or32_sc(wait, 1) | 1; /* announce, then look again: see wake */
         e = c->make(c);
         if (!passing(e))
             return e;

@@ -80,8 +80,6 @@ static inline int amxi_store_admit(const struct amx_store *s, enum amxi_pool_use
 int amxi_store_locate(const struct amx_store *s, amx_token token, struct amxi_place *p);
 /* Ends the message at a place that we claimed, or were storing. */
 int amxi_message_end(struct amx_store *s, struct amxi_place *p);
-/* Something that others may wait for has changed. */
-void amxi_store_wake(const struct amx_store *s);
 
 /* admission.c */
 /* What the policy did so far for a message. */

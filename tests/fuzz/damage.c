@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tape, and what it does to a segment. */
 #include "amx_object.h"
-#include "pool.h"
-#include "slot.h"
+#include "message.h"
 #include "tests/fuzz/fuzz.h"
 
 /* --- The tape ---------------------------------------------------------------------------------------------------- */
@@ -203,14 +202,15 @@ static struct place in_head(struct tape *t, const struct amxi_seg *s)
     return ONE_OF(f);
 }
 
-/* The pool, or an extent, in the block of a registered object. NULL: the object is no such thing. */
+/* The pool, that of a store, or an extent, in the block of a registered object. NULL: the object is no such thing. */
 static unsigned char *some_pool(struct tape *t, const struct amxi_seg *s)
 {
     uint32_t first = (uint32_t)pick(t, 8);
     for (uint32_t i = 0; i < AMX_OBJECTS; i++) {
         const struct amxi_object_body *o = amxi_object(s, (first + i) % AMX_OBJECTS);
         uint64_t unit = AMXI_REF_UNIT(amxi_ld64_rlx(&o->ref)), words = amxi_ld64_rlx(&o->first);
-        uint32_t kind = amxi_ld32_rlx(&o->kind), n = kind == AMX_POOL_EXTENT ? 1 : kind ^ AMX_POOL_KIND;
+        uint32_t kind = amxi_ld32_rlx(&o->kind),
+                 n = kind == AMX_POOL_EXTENT || kind == AMX_STORE_KIND ? 1 : kind ^ AMX_POOL_KIND;
         uint64_t head = sizeof(struct amxi_pool_body) + n * sizeof(struct amxi_pool_class_body);
         if (n - 1 >= AMX_POOL_CLASSES || words < head || words > s->g.size)
             continue;
@@ -256,6 +256,58 @@ static struct place in_pool(struct tape *t, const struct amxi_seg *s)
     return ONE_OF(f);
 }
 
+/* The store in the block of a registered object; NULL: there is none. */
+static unsigned char *some_store(const struct amxi_seg *s)
+{
+    for (uint32_t i = 0; i < AMX_OBJECTS; i++) {
+        const struct amxi_object_body *o = amxi_object(s, i);
+        uint64_t at = (uint64_t)AMXI_REF_UNIT(amxi_ld64_rlx(&o->ref)) * AMXI_UNIT;
+        if (amxi_ld32_rlx(&o->kind) == AMX_STORE_KIND && at % AMX_STORE_ALIGN == 0 && at < s->g.size - 4096)
+            return s->base + at;
+    }
+    return NULL;
+}
+
+static struct place in_store(struct tape *t, const struct amxi_seg *s)
+{
+    uint32_t any = (uint32_t)pick(t, 16);
+    unsigned char *base = some_store(s);
+    if (!base)
+        return in_head(t, s);
+    struct amxi_store_body *b = amxi_store_head_at(base);
+    amxi_a64 *words =
+        (amxi_a64 *)(void *)(base + sizeof *b + sizeof(struct amxi_pool_body) + sizeof(struct amxi_pool_class_body));
+    struct amxi_message_body *m = (struct amxi_message_body *)(void *)(words + 16 + 8) + any % 12 * 2;
+    amxi_a64 *guard = amxi_guard(s, any % s->g.handles, 0);
+    const struct place f[] = {ALL(&b->magic, AMXI_STORE_MAGIC),
+                              ALL(&b->version, AMXI_STORE_VERSION),
+                              ALL(&b->depth, AMX_STORE_DEPTH),
+                              ALL(&b->depth, 16),
+                              ALL(&b->payload_max, AMX_STORE_PAYLOAD),
+                              ALL(&b->payload_max, 128),
+                              ALL(&b->threads, AMX_STORE_THREADS),
+                              ALL(&b->memory, AMX_MEMORY_SHARED),
+                              ALL(&b->policy, AMX_POLICY_EVICT),
+                              ALL(&b->soft_items, 12),
+                              ALL(&b->hard_items, 12),
+                              ALL(&b->hard_bytes, 1000),
+                              ALL(&b->order, UINT64_MAX),
+                              ALL(&b->wait, 1),
+                              ALL(&m->size, AMX_STORE_PAYLOAD),
+                              ALL(&m->size, 64),
+                              ALL(&m->size, UINT32_MAX),
+                              ALL(&m->size, 1000),
+                              ALL(&m->order, UINT64_MAX),
+                              ALL(&m->header.payload_size, 64),
+                              FIELD(&words[any], 0, 12, AMX_STATE_POISONED, AMX_STATE_WRITING),
+                              FIELD(&words[any], 0, 12, AMX_STATE_POISONED, AMX_STATE_STORED),
+                              FIELD(&words[any], 12, 12, s->g.handles, 1),
+                              FIELD(&words[any], 24, 40, AMXI_GEN_MASK, 0),
+                              FIELD(guard, 0, 32, UINT32_MAX, amxi_ld64_rlx(&words[any]) >> 24 & UINT32_MAX),
+                              FIELD(guard, 32, 32, s->g.size / AMXI_UNIT, 0)};
+    return ONE_OF(f);
+}
+
 static struct place somewhere(struct tape *t, const struct amxi_seg *s)
 {
     uint64_t kind = pick(t, 8);
@@ -281,7 +333,13 @@ static void in_structure(struct tape *t, const struct amxi_seg *s)
     struct place a;
     uint64_t k, l;
     uint32_t i = some_sector(t, s), j = some_sector(t, s);
-    switch (pick(t, 13)) {
+    switch (pick(t, 16)) {
+    case 13: /* a store's books */
+    case 14:
+    case 15:
+        a = in_store(t, s);
+        set(&a, nonsense(t, &a));
+        return;
     case 10: /* a pool's books */
     case 11:
     case 12:

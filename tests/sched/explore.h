@@ -11,7 +11,8 @@
  * With MEMORY=tso or MEMORY=c11 (memory.h) a load may also read what was there before: each such load is a choice, which
  * costs as much as a preemption. Later loads of that word read the same, for nothing.
  *
- * With -DPOOLS the operations are those on slot pools (pool_meeting.h).
+ * With -DPOOLS the operations are those on slot pools (pool_meeting.h), with -DSTORES those on message stores
+ * (store_meeting.h).
  */
 #ifndef AMX_TEST_EXPLORE_H
 #define AMX_TEST_EXPLORE_H
@@ -21,8 +22,10 @@
 #include "arena.h"
 #include "os.h"
 #include "peer.h"
-#ifdef POOLS
+#if defined POOLS
 #include "pool_meeting.h"
+#elif defined STORES
+#include "store_meeting.h"
 #else
 #include "tests/hook/meeting.h"
 #endif
@@ -333,6 +336,9 @@ static void restore(void)
         }
         x.dead[i] = false;
     }
+#ifdef STORES
+    scene_restored();
+#endif
     scene = x.scene;
     memset(x.told, 0, sizeof x.told);
 }
@@ -369,10 +375,10 @@ static bool new_end(void)
     return true;
 }
 
-#ifdef POOLS
+#if defined POOLS || defined STORES
 static void judge_death(void)
 {
-    judge_pools(x.dead);
+    judge_with(x.dead);
 }
 #else
 static int free_it(const struct amx_block *b, void *ctx)
@@ -562,7 +568,10 @@ static inline void explore_at_random(struct rng *r, uint64_t runs)
 
 static void explore_open(void)
 {
-    scene.h[0] = new_segment(128 << 10);
+#ifndef NEW_SEGMENT
+#define NEW_SEGMENT new_segment(128 << 10)
+#endif
+    scene.h[0] = NEW_SEGMENT;
     for (int i = 1; i < DEPTH; i++)
         scene.h[i] = attach_again(scene.h[0]); /* each a peer of its own, at its own address */
     for (int i = 0; i < DEPTH; i++)
