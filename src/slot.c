@@ -398,9 +398,9 @@ int amx_pool_quota(const struct amx_pool *pool, uint32_t *out)
 
 /* --- Freeing ---------------------------------------------------------------------------------------------------- */
 
-/* The word has become FREE by an sc exchange, then we look whether somebody sleeps; who goes to sleep says so, sc, and
+/* The word has become FREE by an sc exchange, or an extent counts, then we look whether somebody sleeps; who goes to sleep says so, sc, and
  * then loads the words, sc. One of the two sees the other. */
-static void wake(unsigned char *base)
+void amxi_slot_wake(unsigned char *base)
 {
     amxi_a32 *wait = &amxi_pool_head_at(base)->wait;
     uint32_t w = amxi_ld32_sc(wait);
@@ -413,7 +413,7 @@ void amxi_slot_now_free(unsigned char *base, const struct amx_pool_part *x, uint
 {
     /* 2 pairs with the and in take_hinted: who takes the hint sees the word */
     (void)amxi_or64_rel(amxi_pool_hint_at(x, i / 64), UINT64_C(1) << (i & 63));
-    wake(base);
+    amxi_slot_wake(base);
 }
 
 /* Freeing a slot of the arena, from 2 on. w: its word, CACHED and ours. */
