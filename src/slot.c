@@ -422,8 +422,9 @@ static void let_go(const struct amx_pool *p, const struct amx_pool_part *x, uint
     amxi_a64 *cell = amxi_pool_cell_at(x, i);
     amx_ref block = amxi_ld64_rlx(cell); /* ours by the exchange that made the word so */
     if (block)
-        (void)amx_free(p->h, block);   /* 2 stale: somebody did it behind the pool's back */
-    amxi_st64_rlx(cell, AMX_REF_NONE); /* 3 */
+        (void)amx_free(p->h, block); /* 2 stale: somebody did it behind the pool's back */
+    /* 3 releases 1 to amxi_pool_block: who finds no block finds that the life is over */
+    amxi_st64_rel(cell, AMX_REF_NONE);
     /* 4 sc: see wake. Lost: nobody alive may have changed it */
     if (amxi_cas64_sc(amxi_pool_word_at(x, i), &w, AMXI_W0(AMX_STATE_FREE, 0, AMXI_W0_GEN(w))))
         amxi_slot_now_free(p->base, x, i);

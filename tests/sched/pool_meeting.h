@@ -18,7 +18,7 @@
 #include "slot.h"
 #include "tests/arena_kit.h"
 
-enum { DEPTH = 3, FRESH = 2 * DEPTH, CANDIDATES = 6, ABSENT = 7, GROWTH = 2, SLOTS_SET = 11, LARGE = 100 };
+enum { DEPTH = 3, FRESH = 2 * DEPTH, CANDIDATES = 6, ABSENT = 7, GROWTH = 2, SLOTS_SET = 11, LARGE = 100, QUOTA = 2 };
 
 enum item {
     MINE,
@@ -74,6 +74,7 @@ enum op {
     L_GIVE_LOST,
     L_PTR,
     L_PTR_LOST,
+    L_QUOTA,
     OPS,
     BY_OFFSET = OPS
 };
@@ -112,6 +113,7 @@ static const char *const names[OPS] = {
     [L_GIVE_LOST] = "large give lost",
     [L_PTR] = "large ptr",
     [L_PTR_LOST] = "large ptr lost",
+    [L_QUOTA] = "large alloc with a quota",
 };
 
 /* What each is about. */
@@ -149,6 +151,7 @@ static const enum item item_of[OPS] = {
     [L_GIVE_LOST] = LARGE_LOST,
     [L_PTR] = LARGE_MINE,
     [L_PTR_LOST] = LARGE_LOST,
+    [L_QUOTA] = NO_ITEM,
 };
 
 #define TRIPLES_THAT_MEET                                                                                              \
@@ -165,10 +168,10 @@ static const enum item item_of[OPS] = {
         {L_FREE_MINE, L_FREE_MINE, L_ALLOC}, {L_FREE_PUBLIC, L_FREE_MINE, L_ALLOC}, {L_ALLOC, S_RECOVER, S_ALLOC},     \
         {L_ALLOC, L_ALLOC, S_RECOVER}, {L_ALLOC, S_RECOVER, L_FREE_LOST}, {L_GIVE_LOST, S_RECOVER, L_FREE_LOST},       \
         {S_RECOVER, S_RECOVER, L_ALLOC}, {L_FREE_LOST, S_RECOVER, L_CYCLE}, {L_CYCLE, L_CYCLE, S_RECOVER},             \
-        {L_FREE_PUBLIC, S_RECOVER, L_CYCLE}, {L_PTR, L_FREE_MINE, L_ALLOC}, {L_PTR_LOST, S_RECOVER, L_ALLOC},          \
-        {L_PTR_LOST, L_FREE_LOST, L_ALLOC}, {L_GIVE, S_RECOVER, L_FREE_MINE}, {L_GIVE, L_PTR, L_FREE_MINE},            \
-        {S_RECOVER, S_RECOVER, L_FREE_PUBLIC}, {S_PLAIN_GIVE_LOST, S_PLAIN_RECOVER, S_PLAIN_FREE_LOST},                \
-        {S_PLAIN_FREE, S_PLAIN_ALLOC, S_PLAIN_RECOVER},                                                                \
+        {L_FREE_PUBLIC, S_RECOVER, L_CYCLE}, {L_QUOTA, L_ALLOC, S_RECOVER}, {L_PTR, L_FREE_MINE, L_ALLOC},             \
+        {L_PTR_LOST, S_RECOVER, L_ALLOC}, {L_PTR_LOST, L_FREE_LOST, L_ALLOC}, {L_GIVE, S_RECOVER, L_FREE_MINE},        \
+        {L_GIVE, L_PTR, L_FREE_MINE}, {S_RECOVER, S_RECOVER, L_FREE_PUBLIC},                                           \
+        {S_PLAIN_GIVE_LOST, S_PLAIN_RECOVER, S_PLAIN_FREE_LOST}, {S_PLAIN_FREE, S_PLAIN_ALLOC, S_PLAIN_RECOVER},       \
     {                                                                                                                  \
         S_PLAIN_FREE_LOST, S_PLAIN_FREE_LOST, S_PLAIN_ALLOC                                                            \
     }
@@ -356,12 +359,25 @@ static bool may_be_empty(bool plain)
     return scene.warm || n > (plain ? 1 : 2);
 }
 
-static bool no_large_left(void)
+static unsigned how_many(enum op op)
 {
     unsigned n = 0;
     for (int i = 0; i < DEPTH; i++)
-        n += scene.op[i] == L_ALLOC || scene.op[i] == L_CYCLE;
-    return scene.warm || n > 1;
+        n += scene.op[i] == op;
+    return n;
+}
+
+/* Who has reached his quota, as fiber 0 has, takes none from others, not for a moment. */
+static bool no_large_left(void)
+{
+    unsigned n = how_many(L_ALLOC) + how_many(L_CYCLE) + how_many(L_QUOTA);
+    return scene.warm || n > (scene.op[0] == L_QUOTA && how_many(L_QUOTA) == 1 ? 2 : 1);
+}
+
+/* While one of them lets a quota hold. */
+static bool may_be_refused(int rc)
+{
+    return rc == AMX_E_QUOTA && how_many(L_QUOTA);
 }
 
 static struct thing *new_thing(int fiber, amx_slot ref, bool plain);
@@ -369,14 +385,14 @@ static struct thing *new_thing(int fiber, amx_slot ref, bool plain);
 /* NULL: it got none. Each sector may be another's. */
 static struct thing *got_large(int fiber, int rc, amx_slot ref)
 {
-    must(rc == AMX_OK || rc == AMX_E_BUSY || (rc == AMX_E_NOMEM && no_large_left()));
+    must(rc == AMX_OK || rc == AMX_E_BUSY || (rc == AMX_E_NOMEM && no_large_left()) || may_be_refused(rc));
     return rc ? NULL : new_thing(fiber, ref, false);
 }
 
 /* NULL: it got none. */
 static struct thing *got(int fiber, int rc, amx_slot ref, bool plain)
 {
-    must(rc == AMX_OK || (rc == AMX_E_NOMEM && may_be_empty(plain)));
+    must(rc == AMX_OK || (rc == AMX_E_NOMEM && may_be_empty(plain)) || (!plain && may_be_refused(rc)));
     return rc ? NULL : new_thing(fiber, ref, plain);
 }
 
@@ -414,6 +430,15 @@ static void looked(const struct amx_pool *p)
     must_ok(amx_pool_check(p, NULL, NULL, &r));
     must_ok(amx_pool_stat(p, 0, &s));
     must(s.used <= s.count && s.high >= s.used && s.high <= s.count);
+}
+
+/* One of them is about it. */
+static bool meddled_with(enum item i)
+{
+    bool is = false;
+    for (int k = 0; k < DEPTH; k++)
+        is |= scene.op[k] < OPS && item_of[scene.op[k]] == i;
+    return is;
 }
 
 static void act(amx_t *h, enum op op)
@@ -466,7 +491,7 @@ static void act(amx_t *h, enum op op)
         break;
     case S_ADOPT:
         rc = amx_pool_adopt(p, m->ref, AMX_POOL_SELF);
-        must(rc == AMX_OK || rc == AMX_E_OWNER || rc == AMX_E_STALE);
+        must(rc == AMX_OK || rc == AMX_E_OWNER || rc == AMX_E_STALE || may_be_refused(rc));
         if (!rc)
             may_own(m, tag_of(me, false));
         break;
@@ -553,6 +578,13 @@ static void act(amx_t *h, enum op op)
     case L_PTR_LOST: /* over, or this very block */
         rc = amx_pool_ptr(p, m->ref, &at, NULL);
         must(rc == AMX_E_STALE || (rc == AMX_OK && (size_t)((uint8_t *)at - (uint8_t *)h->seg->base) == m->at));
+        break;
+    case L_QUOTA: /* fiber 0 has so many */
+        must_ok(amx_pool_set_quota(p, QUOTA));
+        rc = amx_pool_alloc(p, LARGE, AMX_POOL_SELF, &out);
+        must(me || rc == AMX_E_QUOTA || how_many(L_QUOTA) > 1 || meddled_with(MINE) || meddled_with(LARGE_MINE));
+        (void)got_large(me, rc, out);
+        must_ok(amx_pool_set_quota(p, 0));
         break;
     case S_PLAIN_RECOVER:
         must_ok(amx_pool_recover(q, ABSENT, NULL, NULL));
@@ -732,6 +764,7 @@ static void judge_pools(const bool *dead)
     if (!mortal && scene.sleeps && !recovered && amxi_ld32_rlx(&amxi_pool_head_at(p.base)->wait) & 1)
         must(seen.free == seen.large);
 
+    must_ok(amx_pool_set_quota(&p, 0));
     must_ok(amx_recover(h, 0, NULL, NULL, NULL));
     must_ok(amx_pool_recover(&q, ABSENT, NULL, NULL));
     for (int f = 0; f < DEPTH; f++)
