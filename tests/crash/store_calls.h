@@ -90,8 +90,11 @@ static inline int foreign_view(const amx_t *h, amx_ref block, const struct amx_s
     s->own = k->threads ? amxi_view_at(s->base, PLAIN_OWNER - 1) : NULL;
     s->each = AMXI_VIEW_WORDS;
     s->owner = k->threads ? PLAIN_OWNER : 1;
-    return amx_pool_attach(region, len, sizeof(struct amxi_store_body) + k->threads * sizeof(struct amxi_view_body),
-                           NULL, &s->pool);
+    struct amx_pool pool;
+    int e = amx_pool_attach(region, len, sizeof(struct amxi_store_body) + k->threads * sizeof(struct amxi_view_body),
+                            NULL, &pool);
+    s->part = pool.part[0];
+    return e;
 }
 
 /* What is written into a message: not by the library. */
