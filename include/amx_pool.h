@@ -180,9 +180,12 @@ AMX_API int amx_pool_create(amx_t *h, const struct amx_pool_config *config, amx_
 
 /**
  * In a segment: adds `count` slots to a class, in a new block, while others use the pool. Their views find them by
- * themselves: when a class is empty, and by a reference. The block belongs to the pool (amx_pool_remove frees it).
+ * themselves: when a class is empty, and by a reference; who sleeps in amx_pool_alloc_wait is woken. The block belongs to the
+ * pool (amx_pool_remove frees it).
  * Errors: AMX_E_INVAL (not in a segment, no such class, count), AMX_E_FULL (AMX_OBJECTS objects are registered: then the
- * block is kept for the next call; or the class would have more than AMX_POOL_SLOTS), those of an allocation.
+ * block is kept for the next call; or the class would have more than AMX_POOL_SLOTS), AMX_E_BUSY (another extends the class
+ * at the same time, and was faster, but has not finished: the class grows by his, call again for one more), those of an
+ * allocation.
  * Killed inside: the class has grown, or not; what is left in between the next call completes, in the place of its own.
  * Source: "extents", which were documented and never wired.
  */
@@ -230,7 +233,7 @@ AMX_API int amx_pool_alloc(struct amx_pool *pool, size_t size, amx_id owner, amx
 
 /**
  * The same, and waits until a slot is free, and the owner below its quota, or timeout_ns nanoseconds of the monotonic clock
- * are over (0: only try; UINT64_MAX: no limit). Sleeps on a futex, which a free of a slot wakes if somebody sleeps; every
+ * are over (0: only try; UINT64_MAX: no limit). Sleeps on a futex, which a free of a slot and amx_pool_extend wake if somebody sleeps; every
  * 100 ms it looks by itself, for slots that a recovery freed and for memory of the arena. Errors: as amx_pool_alloc, but
  * AMX_E_TIMEOUT for AMX_E_NOMEM, AMX_E_BUSY and AMX_E_QUOTA. Not in a signal handler.
  */

@@ -398,8 +398,8 @@ bool amxi_pool_more(struct amx_pool *p, uint32_t c)
         uint32_t slots;
         struct amx_object o;
         struct amx_pool_part part;
-        /* pairs with the exchange in amx_pool_extend: who sees the extent sees its words */
-        amx_ref next = amxi_ld64_acq(&amxi_pool_class_of(last_of(p, c, &slots))->next);
+        /* pairs with the exchange in extend: who sees the extent sees its words. sc: see wake */
+        amx_ref next = amxi_ld64_sc(&amxi_pool_class_of(last_of(p, c, &slots))->next);
         if (!next || read_extent(p, c, slots, next, &part, &o) || !part.object)
             return found;
         p->part[p->parts++] = part;
@@ -424,7 +424,7 @@ static int complete(struct amx_pool *p, uint32_t c, uint32_t slots, amx_ref bloc
     return amx_object_add(p->h, &o, &id); /* 4 now it counts */
 }
 
-int amx_pool_extend(struct amx_pool *pool, uint32_t class_index, uint32_t count)
+static int extend(struct amx_pool *pool, uint32_t class_index, uint32_t count)
 {
     uint32_t slots;
     uint64_t bytes;
@@ -455,13 +455,21 @@ int amx_pool_extend(struct amx_pool *pool, uint32_t class_index, uint32_t count)
     if (e)
         return e;
     if ((e = amx_ptr(h, block, &region)) || (e = make_any(region, bytes, 0, &k, true, &made)) ||
-        !amxi_cas64_rel(next, &was, block)) { /* 2 releases it to amxi_pool_more(), which acquires if we lose */
+        !amxi_cas64_sc(next, &was, block)) { /* 2 releases it to amxi_pool_more() */
         (void)amx_free(h, block);
         return e ? e : amxi_pool_more(pool, class_index) ? AMX_OK : AMX_E_BUSY; /* another was faster: it has grown */
     }
     /* No object to be had: it stays linked, others may be completing it already */
     e = complete(pool, class_index, slots, block);
     return e ? e : amxi_pool_more(pool, class_index) ? AMX_OK : AMX_E_BUSY;
+}
+
+int amx_pool_extend(struct amx_pool *pool, uint32_t class_index, uint32_t count)
+{
+    int e = extend(pool, class_index, count);
+    if (!e)
+        amxi_slot_wake(pool->base); /* 5 after 2 and 4, which are sc. Twice is fine */
+    return e;
 }
 
 static int is_id(const struct amx_object *o, void *ctx)

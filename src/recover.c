@@ -526,7 +526,8 @@ static void free_owned(amx_t *h, struct dead *d, amxi_a64 *word, uint64_t w, amx
         d->sum.blocks++;
         d->sum.bytes += bytes;
     }
-    (void)amxi_cas64_rlx(cell, &ref, AMX_REF_NONE); /* lost: another did it, and may have freed the word by now */
+    /* As in let_go. Lost: another did it, and may have freed the word by now */
+    (void)amxi_cas64_rel(cell, &ref, AMX_REF_NONE);
 }
 
 /* The words of the dead in an object. Its entry is read after `purging` was set, so the block stays while we are here:

@@ -398,9 +398,9 @@ int amx_pool_quota(const struct amx_pool *pool, uint32_t *out)
 
 /* --- Freeing ---------------------------------------------------------------------------------------------------- */
 
-/* The word has become FREE by an sc exchange, then we look whether somebody sleeps; who goes to sleep says so, sc, and
+/* The word has become FREE by an sc exchange, or an extent counts, then we look whether somebody sleeps; who goes to sleep says so, sc, and
  * then loads the words, sc. One of the two sees the other. */
-static void wake(unsigned char *base)
+void amxi_slot_wake(unsigned char *base)
 {
     amxi_a32 *wait = &amxi_pool_head_at(base)->wait;
     uint32_t w = amxi_ld32_sc(wait);
@@ -414,7 +414,7 @@ void amxi_slot_now_free(unsigned char *base, const struct amx_pool_part *x, uint
 {
     /* 2 pairs with the and in take_hinted: who takes the hint sees the word */
     (void)amxi_or64_rel(amxi_pool_hint_at(x, i / 64), UINT64_C(1) << (i & 63));
-    wake(base);
+    amxi_slot_wake(base);
 }
 
 /* Freeing a slot of the arena, from 2 on. w: its word, CACHED and ours. */
@@ -423,8 +423,9 @@ static void let_go(const struct amx_pool *p, const struct amx_pool_part *x, uint
     amxi_a64 *cell = amxi_pool_cell_at(x, i);
     amx_ref block = amxi_ld64_rlx(cell); /* ours by the exchange that made the word so */
     if (block)
-        (void)amx_free(p->h, block);   /* 2 stale: somebody did it behind the pool's back */
-    amxi_st64_rlx(cell, AMX_REF_NONE); /* 3 */
+        (void)amx_free(p->h, block); /* 2 stale: somebody did it behind the pool's back */
+    /* 3 releases 1 to amxi_pool_block: who finds no block finds that the life is over */
+    amxi_st64_rel(cell, AMX_REF_NONE);
     /* 4 sc: see wake. Lost: nobody alive may have changed it */
     if (amxi_cas64_sc(amxi_pool_word_at(x, i), &w, AMXI_W0(AMX_STATE_FREE, 0, AMXI_W0_GEN(w))))
         amxi_slot_now_free(p->base, x, i);

@@ -110,6 +110,8 @@ int amxi_slot_take(amx_t *h, struct amx_pool_part *x, uint32_t owner, amx_slot *
 void amxi_slot_exhausted(const struct amx_pool_part *first);
 /* After a word has become FREE by an sc exchange: its hint is set, and who sleeps for a slot of the pool at base is woken. */
 void amxi_slot_now_free(unsigned char *base, const struct amx_pool_part *x, uint32_t i);
+/* Wakes who sleeps for a slot of the pool at base, after one more has come by an sc exchange. */
+void amxi_slot_wake(unsigned char *base);
 /* The most slots that were in use. */
 void amxi_pool_raise_high(const struct amx_pool_part *x, uint64_t used);
 

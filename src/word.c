@@ -2,6 +2,7 @@
 #include "word.h"
 #include "amx_object.h"
 #include "block.h"
+#include "peer.h"
 
 static bool cas_by(enum amx_order order, amxi_a64 *p, uint64_t *old, uint64_t v)
 {
@@ -74,6 +75,17 @@ amx_id amxi_word_owner(const amx_t *h, uint32_t tag, bool *dead)
     uint32_t st = AMXI_H_STATUS(w);
     *dead = st != AMXI_H_OPENING && st != AMXI_H_OPEN && st != AMXI_H_CLOSED;
     return st == AMXI_H_FREE ? 0 : AMXI_ID(tag, AMXI_H_EPOCH(w));
+}
+
+bool amxi_word_gone(const amx_t *h, amx_id id)
+{
+    uint64_t w = amxi_ld64_rlx(&amxi_handle(h->seg, AMXI_ID_TAG(id) - 1)->word); /* for people: a sample */
+    uint32_t peer = AMXI_H_PEER(w);
+    if (AMXI_H_EPOCH(w) != AMXI_ID_EPOCH(id) || peer >= h->seg->g.peers)
+        return false;
+    uint64_t p = amxi_ld64_rlx(&amxi_peer(h->seg, peer)->word);
+    return AMXI_PEER_STATUS(p) == AMXI_PEER_DEAD ||
+           (AMXI_PEER_STATUS(p) == AMXI_PEER_LIVE && amxi_peer_dead(h->seg, peer, AMXI_PEER_TICKET(p)));
 }
 
 bool amxi_word_alive(const amx_t *h, amx_id to, bool closed_too)

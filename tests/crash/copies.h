@@ -160,7 +160,8 @@ static inline void judge_object(const amx_t *h, unsigned living, bool all)
 }
 
 struct census {
-    unsigned living, listed, more, heirs;
+    unsigned living, listed, more, heirs, of_slots;
+    struct cells cells;
     uint64_t live_bytes;
 };
 
@@ -172,7 +173,9 @@ static inline int count_block(const struct amx_block *b, void *ctx)
     c->live_bytes += b->bytes;
     unsigned i = find_item(b->ref);
     if (i == sc.n) {
-        c->more++;
+        unsigned of_slot = is_of_slot(&c->cells, b->ref);
+        c->of_slots += of_slot;
+        c->more += !of_slot;
         return 0;
     }
     c->listed++;
@@ -188,7 +191,9 @@ static inline void judge_all(const amx_t *h, unsigned living)
     struct census c = {.living = living};
     unsigned sure = 0, heirs = 0;
     judge(h, AMX_GRADE_NOTE);
+    cells_of(h, &c.cells);
     ok(amx_walk(h, count_block, &c));
+    assert_int_equal(c.of_slots, c.cells.n); /* each has its own */
     for (unsigned i = 0; i < sc.n; i++) {
         const struct item *it = &sc.item[i];
         sure += !it->at_stake && outlives(it, living);
@@ -202,7 +207,7 @@ static inline void judge_all(const amx_t *h, unsigned living)
     assert_int_equal(s.lost_bytes + s.unseen_bytes + s.sectors_held + s.sectors_bad, 0);
     assert_int_equal(s.free_bytes + s.live_bytes + s.cached_bytes + s.acked_bytes, s.data_bytes);
     assert_true(s.live_bytes >= c.live_bytes); /* what lies in front of an aligned large block is counted with it */
-    assert_int_equal(s.live_blocks, c.listed + c.more);
+    assert_int_equal(s.live_blocks, c.listed + c.more + c.of_slots);
     assert_true(living || s.cached_bytes + s.acked_bytes == 0);
     judge_object(h, living, true);
     judge_pool(h, living, true);
@@ -447,7 +452,8 @@ static inline void list_made(void)
                   (uint64_t)w->next << 32 ^ (uint64_t)w->next_tag << 44);
     }
     h = mix64(h ^ sc.pool.block ^ sc.pool.total ^ (uint64_t)sc.pool.at_stake << 33 ^ (uint64_t)sc.pool.growth << 34 ^
-              (uint64_t)sc.pool.more << 44);
+              (uint64_t)sc.pool.more << 44) ^
+        (uint64_t)sc.pool.quota << 12 ^ (uint64_t)sc.pool.next << 20;
     for (unsigned k = 0; k < sc.pool.n; k++) {
         const struct slot *s = &sc.pool.slot[k];
         h = mix64(h ^ s->ref) + mix64(h ^ s->key ^ (uint64_t)s->state << 32 ^ (uint64_t)s->tag << 44) +

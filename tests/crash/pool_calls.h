@@ -14,6 +14,7 @@ enum pool_verb {
     V_POOL_EXTEND,
     V_POOL_REMOVE,
     V_POOL_RECOVER,
+    V_POOL_QUOTA,
     V_POOL_LOOK,
     V_SLOT_ALLOC,
     V_SLOT_WAIT,
@@ -29,9 +30,9 @@ enum pool_verb {
 static inline const char *name_of_verb(uint32_t verb)
 {
     static const char *const pool[ALL_VERBS - VERBS] = {
-        "pool_create",  "pool_init_block", "pool_attach_block", "pool_init",      "pool_attach",     "pool_extend",
-        "pool_remove",  "pool_recover",    "pool_look",         "slot_alloc",     "slot_alloc_wait", "slot_free",
-        "slot_publish", "slot_adopt",      "slot_give",         "slot_set_state", "slot_transition"};
+        "pool_create", "pool_init_block", "pool_attach_block", "pool_init", "pool_attach",    "pool_extend",
+        "pool_remove", "pool_recover",    "pool_set_quota",    "pool_look", "slot_alloc",     "slot_alloc_wait",
+        "slot_free",   "slot_publish",    "slot_adopt",        "slot_give", "slot_set_state", "slot_transition"};
     return verb < VERBS ? verb_name[verb] : pool[verb - VERBS];
 }
 
@@ -87,6 +88,8 @@ static inline int perform_pool(amx_t *h, struct amx_pool *p, struct call *c)
         return amx_pool_remove(p);
     case V_POOL_RECOVER:
         return amx_pool_recover(p, c->to, &c->got, NULL);
+    case V_POOL_QUOTA:
+        return amx_pool_set_quota(p, c->count);
     case V_POOL_LOOK:
         return look_at_pool(p, c);
     case V_SLOT_ALLOC:

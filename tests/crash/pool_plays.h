@@ -210,7 +210,7 @@ static inline void play_pool_slots(struct rng *r)
 static inline void q_has_slots(void)
 {
     for (unsigned k = 0; k < 6; k++) {
-        struct slot *s = do_take(k == 5 ? P : Q, NULL, k == 1 ? 32 : 16);
+        struct slot *s = do_take(k == 5 ? P : Q, NULL, k == 1 ? 32 : sc.pool.arena && k != 2 ? 20 + 90 * k : 16);
         if (!s) /* the former ones of him are kept, or P's */
             return;
         if (k == 1)
@@ -276,6 +276,149 @@ static inline void play_pool_deaths(struct rng *r)
     do_pool_remove(P, NULL);
 }
 
+/* --- Slots of the arena ------------------------------------------------------------------------------------------- */
+
+static inline struct slot *take_large(int who, const char *op, size_t n)
+{
+    struct slot *s = do_take(who, op, n);
+    assert_non_null(s);
+    return s;
+}
+
+static inline void all_large(int who)
+{
+    while (do_take(who, NULL, 30))
+        ;
+}
+
+static inline void small_ones_back(int who)
+{
+    for (unsigned i = sc.pool.n; i-- > 0;)
+        if (AMX_SLOT_CLASS(sc.pool.slot[i].ref) == 0)
+            do_return(who, NULL, &sc.pool.slot[i]);
+}
+
+static inline void play_arena_slots(struct rng *r)
+{
+    (void)r;
+    if (!create_pool_of("pool_create with the arena's class", arena_cls))
+        return;
+    take_large(P, "large slot alloc", 100);
+    take_large(Q, "large slot alloc by another", 300);
+    ok(ASK(P, "pool looked at, with large slots", .verb = V_POOL_LOOK));
+    do_return(P, "large slot free", &sc.pool.slot[0]);
+    do_return(P, "large slot free of another's", &sc.pool.slot[0]);
+    assert_true(!do_take(P, "large slot alloc, no memory", bytes_of((uint64_t)sc.g.su * sc.g.sectors)));
+    struct slot *s = take_large(P, NULL, 60);
+    do_slot_publish(P, "large slot publish", s);
+    do_slot_adopt(Q, "large slot adopt", s);
+    do_slot_give(Q, "large slot give", s, P2);
+    do_slot_state(Q, "large slot set_state", s, 100);
+    do_slot_state(P, "large slot transition to a kept state", s, 3000);
+    do_return(Q, "large slot free in a kept state", s);
+    s = take_large(Q, NULL, 60);
+    do_slot_publish(Q, NULL, s);
+    do_return(P, "large slot free of a published one", s);
+    no_hints();
+    take_large(P, "large slot alloc, by the words", 30);
+    all_large(P);
+    assert_true(!do_take(Q, "large slot alloc, none left", 40));
+    assert_true(!do_take_by(V_SLOT_WAIT, Q, "large slot alloc_wait, none left", 40));
+    do_return(P2, "large slot free where somebody waits", &sc.pool.slot[sc.pool.n / 2]);
+    all_large(Q);
+    assert_true(!do_take_by(V_SLOT_WAIT, Q, NULL, 40));
+    if (!do_extend(P, "pool_extend of the arena's class, where somebody waits", 1)) {
+        s = take_large(Q, "large slot alloc, of an extent", 50);
+        do_return(P2, "large slot free, of an extent", s);
+        take_large(Q, NULL, 70);
+        do_slot_publish(Q, NULL, take_large(Q, NULL, 80));
+    }
+    do_pool_remove(P, "pool_remove with large slots in use");
+}
+
+/* His slots, when none is left for others. */
+static inline void taken_from_q(const char *op, size_t n)
+{
+    struct call c = {.verb = V_SLOT_ALLOC, .n = n, .to = slot_owner(P)};
+    kill_q();
+    stake_of(1);
+    sc.pool.more = slot_tag(P);
+    int e = act(P, op, &c);
+    sc.pool.more = 0;
+    recovered(ASK(P, NULL, .verb = V_RECOVER));
+    bereave(1);
+    if (e == AMX_E_NOMEM && sc.helped) /* another has recovered him, when we had found nothing */
+        e = act(P, NULL, &c);
+    ok(e);
+    add_slot(P, c.out);
+    enter_q(NULL);
+    pool_attach(Q);
+}
+
+static inline void play_arena_deaths(struct rng *r)
+{
+    (void)r;
+    if (!create_pool_of(NULL, arena_cls))
+        return;
+    q_has_slots();
+    q_falls("recover large slots", false);
+    (void)do_extend(P, NULL, 1);
+    q_has_slots();
+    take_large(Q, NULL, bytes_of(sc.g.su + 20));
+    q_falls("recover large slots, telling", true);
+    q_has_slots();
+    stake_of(1);
+    stake_slots_of(1);
+    ok(ASK(Q, "close of one who has large slots", .verb = V_CLOSE));
+    bereave(1);
+    sc.here[Q] = false;
+    sc.ticket[1] = 0;
+    enter_q(NULL);
+    pool_attach(Q);
+    q_has_slots();
+    kill_q();
+    enter_q("attach, recovering large slots");
+    bereave(1);
+    pool_attach(Q);
+    all_large(Q);
+    taken_from_q("large slot alloc, all of them a dead one's", 40);
+    small_ones_back(P);
+    while (do_take(Q, NULL, 16))
+        ;
+    taken_from_q("slot alloc, all of them a dead one's", 10);
+    return_all(P);
+    do_pool_remove(P, NULL);
+}
+
+static inline void play_quota(struct rng *r)
+{
+    (void)r;
+    if (!create_pool_of(NULL, arena_cls))
+        return;
+    do_quota(Q, "pool_set_quota", 3);
+    do_take(P, "slot alloc, counting", 10);
+    take_large(P, "large slot alloc, counting", 40);
+    take_large(P, NULL, 40);
+    assert_true(!do_take(P, "slot alloc, at the quota", 10));
+    assert_true(!do_take(P, "large slot alloc, at the quota", 40));
+    assert_true(!do_take_by(V_SLOT_WAIT, P, "slot alloc_wait, at the quota", 10));
+    do_slot_publish(Q, NULL, take_large(Q, NULL, 50));
+    fails(AMX_E_QUOTA, ASK(P, "large slot adopt, at the quota", .verb = V_SLOT_ADOPT,
+                           .ref = sc.pool.slot[sc.pool.n - 1].ref, .to = slot_owner(P)));
+    do_slot_give(Q, NULL, take_large(Q, NULL, 60), P); /* never refused */
+    do_return(P, NULL, &sc.pool.slot[0]);
+    assert_true(!do_take(P, NULL, 10));
+    do_return(Q, "large slot free, where its owner waits", &sc.pool.slot[0]);
+    unsigned i = 0;
+    while (sc.pool.slot[i].peer != NOBODY)
+        i++;
+    do_slot_adopt(P, "large slot adopt, below the quota", &sc.pool.slot[i]);
+    do_quota(P, "pool_set_quota, none", 0);
+    take_large(P, NULL, 40);
+    return_all(P);
+    do_pool_remove(P, NULL);
+}
+
 static inline void play_pool_plain(struct rng *r)
 {
     (void)r;
@@ -301,9 +444,10 @@ static inline void any_slot_call(struct rng *r)
 {
     int who = (int)rng_below(r, HANDLES), to = (int)rng_below(r, HANDLES);
     uint64_t dice = rng_below(r, 12);
+    size_t most = sc.pool.arena ? 300 : 32;
     struct slot *s = sc.pool.n ? &sc.pool.slot[rng_below(r, sc.pool.n)] : NULL;
     if (!s || dice < 4 + (sc.pool.n < 40))
-        do_take(who, "any slot alloc", 1 + rng_below(r, 32));
+        do_take(who, "any slot alloc", 1 + rng_below(r, most));
     else if (dice < 6)
         do_return(who, "any slot free", s);
     else if (dice < 8 && s->peer == NOBODY)
@@ -316,19 +460,33 @@ static inline void any_slot_call(struct rng *r)
         do_slot_state(who, "any slot state", s, (uint32_t)rng_range(r, AMX_STATE_USER_MIN, AMX_STATE_MAX));
 }
 
-static inline void play_pool_any(struct rng *r)
+static inline void any_slot_calls(struct rng *r, int turns)
 {
-    if (!do_pool_create(NULL))
-        return;
-    for (int turn = 0; turn < 160; turn++) {
+    for (int turn = 0; turn < turns; turn++) {
         if (turn % 53 == 52) {
             q_falls("recover any slots", true);
             no_hints();
         }
         any_slot_call(r);
     }
+}
+
+static inline void play_pool_any(struct rng *r)
+{
+    if (!do_pool_create(NULL))
+        return;
+    any_slot_calls(r, 160);
     return_all(P);
     do_pool_remove(P, NULL);
+}
+
+static inline void play_arena_any(struct rng *r)
+{
+    if (!create_pool_of(NULL, arena_cls))
+        return;
+    any_slot_calls(r, 120);
+    small_ones_back(Q);
+    do_pool_remove(P, "any pool_remove");
 }
 
 #endif

@@ -7,8 +7,9 @@
 #define AMX_TEST_POOL_SCENE_H
 
 enum { POOL_BASE = 64, STRANGE = 9 }; /* STRANGE: owner outside of segments, nobody's of the play */
-static const struct amx_pool_class pool_cls[2] = {{16, 65}, {32, 3}};
-static const unsigned pool_all = 68;
+static const struct amx_pool_class pool_cls[2] = {{16, 65}, {32, 3}}, arena_cls[2] = {{16, 3}, {AMX_POOL_ARENA, 12}};
+
+static inline struct slot *stake_slot(struct slot *s);
 
 /* --- The pool --------------------------------------------------------------------------------------------------- */
 
@@ -100,7 +101,7 @@ static inline void pool_is_there(amx_ref block, uint64_t base, bool plain)
     sc.pool.base = base;
     sc.pool.plain = plain;
     sc.pool.at_stake = false;
-    sc.pool.total = pool_all;
+    sc.pool.total = sc.pool.arena ? arena_cls[0].count + arena_cls[1].count : pool_cls[0].count + pool_cls[1].count;
     for (int who = P2; who < HANDLES; who++)
         pool_attach(who);
 }
@@ -108,9 +109,9 @@ static inline void pool_is_there(amx_ref block, uint64_t base, bool plain)
 #define POOL_OF_TWO .cls = {pool_cls[0], pool_cls[1]}
 
 /* false: no memory. */
-static inline bool do_pool_create(const char *op)
+static inline bool create_pool_of(const char *op, const struct amx_pool_class *cls)
 {
-    struct call c = {.verb = V_POOL_CREATE, POOL_OF_TWO};
+    struct call c = {.verb = V_POOL_CREATE, .cls = {cls[0], cls[1]}};
     sc.more = 1;
     int e = act(P, op, &c);
     sc.more = 0;
@@ -120,8 +121,14 @@ static inline bool do_pool_create(const char *op)
     }
     ok(e);
     add_bare(NOBODY, c.out);
+    sc.pool.arena = cls == arena_cls;
     pool_is_there(c.out, 0, false);
     return true;
+}
+
+static inline bool do_pool_create(const char *op)
+{
+    return create_pool_of(op, pool_cls);
 }
 
 /* In a published block that is there. */
@@ -164,12 +171,22 @@ static inline int do_extend(int who, const char *op, uint32_t c)
     return e;
 }
 
-/* Views on it are idle; then the block is free too. */
+static inline void do_quota(int who, const char *op, uint32_t most)
+{
+    sc.pool.next = most;
+    ok(ASK(who, op, .verb = V_POOL_QUOTA, .count = most));
+    sc.pool.quota = most;
+}
+
+/* Views on it are idle; then the block is free too. What is in use of the arena goes with it. */
 static inline void do_pool_remove(int who, const char *op)
 {
     struct amx_pool p;
     amx_ref block = sc.pool.block, extent[AMX_POOL_EXTENTS + 2];
-    assert_int_equal(sc.pool.n, 0);
+    for (unsigned i = 0; i < sc.pool.n; i++) {
+        assert_true(sc.pool.arena && AMX_SLOT_CLASS(sc.pool.slot[i].ref) == 1);
+        stake_slot(&sc.pool.slot[i])->gone = true;
+    }
     ok(pool_seen_by(sc.look, &p));
     unsigned extents = extents_of(&p, extent);
     for (unsigned k = 0; k < extents; k++)
@@ -261,15 +278,31 @@ static inline void bereave_slots(int peer)
 
 /* --- Calls ------------------------------------------------------------------------------------------------------ */
 
-/* NULL: nothing is free. */
+static inline unsigned slots_of(int who)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < sc.pool.n; i++)
+        n += sc.pool.slot[i].tag == slot_tag(who);
+    return n;
+}
+
+/* NULL: nothing is free, or who takes it has as many as he may. */
 static inline struct slot *do_take_by(enum pool_verb verb, int who, const char *op, size_t n)
 {
     struct call c = {.verb = verb, .n = n, .to = slot_owner(who)};
     sc.pool.more = slot_tag(who);
     int e = act(who, op, &c);
     sc.pool.more = 0;
-    if (e == (verb == V_SLOT_WAIT ? AMX_E_TIMEOUT : AMX_E_NOMEM))
+    bool full = sc.pool.quota && slots_of(who) >= sc.pool.quota;
+    if (verb == V_SLOT_WAIT && e == AMX_E_TIMEOUT)
         return NULL;
+    assert_true((e == AMX_E_QUOTA) == full);
+    if (e == AMX_E_NOMEM || e == AMX_E_QUOTA)
+        return NULL;
+    if (e == AMX_E_BUSY) {
+        assert_true(sc.pool.arena && (!sc.empty || sc.helped));
+        return NULL;
+    }
     ok(e);
     return add_slot(who, c.out);
 }
@@ -347,6 +380,46 @@ struct slots_seen {
     bool all;
 };
 
+/* Of the arena: somebody is making or freeing it, or was when he died. */
+static inline bool in_between(const struct amx_pool_slot *a, const struct slots_seen *see, uint32_t tag)
+{
+    return a->class_index == 1 && sc.pool.arena && !see->all && a->state == AMX_STATE_CACHED &&
+           (tag ? a->owner == tag : a->owner != 0);
+}
+
+/* Blocks that cells name, when nobody is in the middle of something. */
+struct cells {
+    amx_ref ref[LIVE];
+    unsigned n;
+};
+
+static inline void cells_of(const amx_t *h, struct cells *out)
+{
+    struct amx_pool p;
+    out->n = 0;
+    if (!sc.pool.block || !sc.pool.arena || pool_seen_by(h, &p))
+        return;
+    (void)pool_slots(&p); /* notes extents */
+    for (uint32_t k = 0; k < p.parts; k++)
+        for (uint32_t i = 0; amxi_pool_of_arena(&p.part[k]) && i < p.part[k].count; i++) {
+            uint64_t w = amxi_ld64_acq(amxi_pool_word_at(&p.part[k], i));
+            amx_ref ref = amxi_ld64_acq(amxi_pool_cell_at(&p.part[k], i));
+            assert_true(AMXI_W0_STATE(w) == AMX_STATE_FREE ? !ref : ref && amxi_state_live(AMXI_W0_STATE(w)));
+            for (unsigned j = 0; j < out->n; j++)
+                assert_true(out->ref[j] != ref);
+            if (ref)
+                out->ref[out->n++] = ref;
+        }
+}
+
+static inline bool is_of_slot(const struct cells *c, amx_ref ref)
+{
+    unsigned i = 0;
+    while (i < c->n && c->ref[i] != ref)
+        i++;
+    return i < c->n;
+}
+
 /* Somebody's who may be dead: it is as it was, or recovered. */
 static inline bool slot_is(const struct amx_pool_slot *a, const struct slots_seen *see, amx_slot ref, uint32_t state,
                            uint32_t tag, int peer, bool lost)
@@ -355,6 +428,8 @@ static inline bool slot_is(const struct amx_pool_slot *a, const struct slots_see
     bool same = (uint32_t)a->generation == AMXI_SLOT_GEN(ref);
     if (dead || lost) {
         if (kept ? same && a->state == state && !a->owner : a->state == AMX_STATE_FREE)
+            return true;
+        if (!kept && same && in_between(a, see, tag))
             return true;
         if (dead && see->all)
             return false;
@@ -376,20 +451,27 @@ static inline int judge_slot(const struct amx_pool_slot *a, void *ctx)
     struct slots_seen *see = ctx;
     const struct slot *s = find_slot(a->class_index, a->index);
     bool live = a->state != AMX_STATE_FREE;
+    bool taken = see->more_tag &&
+                 (in_between(a, see, see->more_tag) || (a->owner == see->more_tag && a->state == AMX_STATE_ALLOCATED));
     if (!s) { /* free, or what the running call takes; or what one who died while another was stopped has left */
         see->more += live;
-        assert_true(!live || (a->owner == see->more_tag && a->state == AMX_STATE_ALLOCATED));
+        assert_true(!live || taken);
         return 0;
     }
     see->listed++;
+    if (taken && s->peer != NOBODY && !(see->living >> s->peer & 1) &&
+        (uint32_t)a->generation != AMXI_SLOT_GEN(s->ref)) {
+        see->more++; /* a dead one's was recovered, and taken */
+        return 0;
+    }
     bool now = slot_is(a, see, s->ref, s->state, s->tag, s->peer, s->lost && s->at_stake);
     bool then = s->at_stake && slot_is(a, see, s->next_ref, s->next_state, s->next_tag, s->next_peer, false);
-    bool gone = s->at_stake && s->gone && !live;
+    bool gone = s->at_stake && s->gone && (!live || in_between(a, see, 0));
     if (!now && !then && !gone)
         print_error("slot %u of class %u: state %u, owner %u, generation %" PRIu64 "\n", a->index, a->class_index,
                     a->state, a->owner, a->generation);
     assert_true(now || then || gone);
-    if (live)
+    if (a->ref)
         judge_payload(see->p, s, a->ref);
     return 0;
 }
@@ -407,6 +489,9 @@ static inline void judge_pool(const amx_t *h, unsigned living, bool all)
         return;
     }
     struct slots_seen see = {&p, living, 0, 0, sc.pool.more, all};
+    uint32_t quota;
+    ok(amx_pool_quota(&p, &quota));
+    assert_true(quota == sc.pool.quota || quota == sc.pool.next);
     ok(amx_pool_walk(&p, judge_slot, &see));
     assert_int_equal(see.listed, sc.pool.n);
     assert_true(see.more <= (sc.pool.more ? 1u : 0u));
@@ -473,8 +558,10 @@ static inline void judge_pool_whole(amx_t *h)
         total = pool_slots(&p);
     }
     ok(amx_pool_walk(&p, return_slot, &p));
-    while (amx_pool_alloc(&p, 0, sc.pool.plain ? STRANGE : AMX_POOL_SELF, &s) == AMX_OK)
-        assert_true(n++ < total);
+    ok(amx_pool_set_quota(&p, 0));
+    for (size_t bytes = 0; bytes <= (sc.pool.arena ? 17 : 0); bytes += 17)
+        while (amx_pool_alloc(&p, bytes, sc.pool.plain ? STRANGE : AMX_POOL_SELF, &s) == AMX_OK)
+            assert_true(n++ < total);
     assert_int_equal(n, total);
     ok(amx_pool_walk(&p, own_slot, &me));
     ok(amx_pool_walk(&p, return_slot, &p));

@@ -91,10 +91,12 @@ static struct {
         amx_ref block; /* 0: there is no pool */
         uint64_t base;
         bool plain;           /* of a region, as far as it knows */
+        bool arena;           /* its last class is the arena's */
         bool at_stake, going; /* the running call makes or removes it; removes it */
         uint32_t total;       /* slots */
         uint32_t growth;      /* that the running call may add to them */
         uint32_t more;        /* the running call takes one for this tag */
+        uint32_t quota, next; /* next: what the running call makes of it */
         struct slot slot[LIVE];
         unsigned n;
     } pool;

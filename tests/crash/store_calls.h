@@ -91,8 +91,8 @@ static inline int foreign_view(const amx_t *h, amx_ref block, const struct amx_s
     s->each = AMXI_VIEW_WORDS;
     s->owner = k->threads ? PLAIN_OWNER : 1;
     struct amx_pool pool;
-    int e = amx_pool_attach(region, len, sizeof(struct amxi_store_body) + k->threads * sizeof(struct amxi_view_body),
-                            NULL, &pool);
+    e = amx_pool_attach(region, len, sizeof(struct amxi_store_body) + k->threads * sizeof(struct amxi_view_body), NULL,
+                        &pool);
     s->part = pool.part[0];
     return e;
 }

@@ -5,8 +5,9 @@
  * free is hidden, and what the dead had comes back. The counterpart of tests/hook/meeting.h for explore.h, with -DPOOLS.
  *
  * There are two pools: one in a segment, and one outside of segments, as far as it knows: it lies in a block. In the first
- * one a process that is dead from the beginning has a slot (LOST), in the second one the owner 7 has. Cold: there is a free
- * slot in the smaller class, without its hint, and two in the larger one. Warm: there is none.
+ * one a process that is dead from the beginning has slots (LOST), in the second one the owner 7 has. Cold: there is a free
+ * slot in the smaller class, without its hint, two in the larger one, and one in the arena's. Warm: there is none.
+ * As many blocks live in the segment as slots of the arena, each slot has its own.
  */
 #ifndef AMX_TEST_POOL_MEETING_H
 #define AMX_TEST_POOL_MEETING_H
@@ -17,7 +18,7 @@
 #include "slot.h"
 #include "tests/arena_kit.h"
 
-enum { DEPTH = 3, FRESH = 2 * DEPTH, CANDIDATES = 6, ABSENT = 7, GROWTH = 2, SLOTS_SET = 7 };
+enum { DEPTH = 3, FRESH = 2 * DEPTH, CANDIDATES = 6, ABSENT = 7, GROWTH = 2, SLOTS_SET = 11, LARGE = 100, QUOTA = 2 };
 
 enum item {
     MINE,
@@ -30,6 +31,10 @@ enum item {
     FULL_LARGER,
     FULL_LARGER_TOO,
     PLAIN_FULL,
+    LARGE_MINE,
+    LARGE_PUBLIC,
+    LARGE_LOST,
+    LARGE_FULL,
     ITEMS,
     NO_ITEM = ITEMS,
     A_FRESH_ONE
@@ -60,6 +65,16 @@ enum op {
     S_PLAIN_FREE_LOST,
     S_PLAIN_GIVE_LOST,
     S_PLAIN_RECOVER,
+    L_ALLOC,
+    L_CYCLE,
+    L_FREE_MINE,
+    L_FREE_PUBLIC,
+    L_FREE_LOST,
+    L_GIVE,
+    L_GIVE_LOST,
+    L_PTR,
+    L_PTR_LOST,
+    L_QUOTA,
     OPS,
     BY_OFFSET = OPS
 };
@@ -89,6 +104,16 @@ static const char *const names[OPS] = {
     [S_PLAIN_FREE_LOST] = "plain free lost",
     [S_PLAIN_GIVE_LOST] = "plain give lost",
     [S_PLAIN_RECOVER] = "plain recover",
+    [L_ALLOC] = "large alloc",
+    [L_CYCLE] = "large alloc and free",
+    [L_FREE_MINE] = "large free mine",
+    [L_FREE_PUBLIC] = "large free public",
+    [L_FREE_LOST] = "large free lost",
+    [L_GIVE] = "large give",
+    [L_GIVE_LOST] = "large give lost",
+    [L_PTR] = "large ptr",
+    [L_PTR_LOST] = "large ptr lost",
+    [L_QUOTA] = "large alloc with a quota",
 };
 
 /* What each is about. */
@@ -117,6 +142,16 @@ static const enum item item_of[OPS] = {
     [S_PLAIN_FREE_LOST] = PLAIN_LOST,
     [S_PLAIN_GIVE_LOST] = PLAIN_LOST,
     [S_PLAIN_RECOVER] = PLAIN_LOST,
+    [L_ALLOC] = NO_ITEM,
+    [L_CYCLE] = NO_ITEM,
+    [L_FREE_MINE] = LARGE_MINE,
+    [L_FREE_PUBLIC] = LARGE_PUBLIC,
+    [L_FREE_LOST] = LARGE_LOST,
+    [L_GIVE] = LARGE_MINE,
+    [L_GIVE_LOST] = LARGE_LOST,
+    [L_PTR] = LARGE_MINE,
+    [L_PTR_LOST] = LARGE_LOST,
+    [L_QUOTA] = NO_ITEM,
 };
 
 #define TRIPLES_THAT_MEET                                                                                              \
@@ -130,6 +165,12 @@ static const enum item item_of[OPS] = {
         {S_ALLOC, S_ALLOC_LARGER, S_SWAP}, {S_ALLOC_WAIT, S_SWAP, S_FREE_PUBLIC},                                      \
         {S_ALLOC_WAIT, S_ALLOC_WAIT, S_FREE_MINE}, {S_ALLOC, S_FREE_LOST, S_RECOVER}, {S_RECOVER, S_RECOVER, S_ALLOC}, \
         {S_GIVE, S_ALLOC, S_RECOVER}, {S_PLAIN_RECOVER, S_PLAIN_RECOVER, S_PLAIN_ALLOC},                               \
+        {L_FREE_MINE, L_FREE_MINE, L_ALLOC}, {L_FREE_PUBLIC, L_FREE_MINE, L_ALLOC}, {L_ALLOC, S_RECOVER, S_ALLOC},     \
+        {L_ALLOC, L_ALLOC, S_RECOVER}, {L_ALLOC, S_RECOVER, L_FREE_LOST}, {L_GIVE_LOST, S_RECOVER, L_FREE_LOST},       \
+        {S_RECOVER, S_RECOVER, L_ALLOC}, {L_FREE_LOST, S_RECOVER, L_CYCLE}, {L_CYCLE, L_CYCLE, S_RECOVER},             \
+        {L_FREE_PUBLIC, S_RECOVER, L_CYCLE}, {L_QUOTA, L_ALLOC, S_RECOVER}, {L_PTR, L_FREE_MINE, L_ALLOC},             \
+        {L_PTR_LOST, S_RECOVER, L_ALLOC}, {L_PTR_LOST, L_FREE_LOST, L_ALLOC}, {L_GIVE, S_RECOVER, L_FREE_MINE},        \
+        {L_GIVE, L_PTR, L_FREE_MINE}, {S_RECOVER, S_RECOVER, L_FREE_PUBLIC},                                           \
         {S_PLAIN_GIVE_LOST, S_PLAIN_RECOVER, S_PLAIN_FREE_LOST}, {S_PLAIN_FREE, S_PLAIN_ALLOC, S_PLAIN_RECOVER},       \
     {                                                                                                                  \
         S_PLAIN_FREE_LOST, S_PLAIN_FREE_LOST, S_PLAIN_ALLOC                                                            \
@@ -139,6 +180,7 @@ struct thing {
     amx_slot ref; /* at the beginning; 0: there is none */
     amx_slot now; /* after it was given */
     uint64_t key;
+    size_t at;                                   /* in the segment, of the arena's */
     int ends;                                    /* calls that said that they had freed it */
     uint32_t tag[CANDIDATES], state[CANDIDATES]; /* that it has by what calls said: one of these */
     uint32_t tags, states;
@@ -192,6 +234,7 @@ static void comes(struct thing *t, int fiber, amx_slot ref, bool plain)
     t->tag[t->tags++] = tag_of(fiber, plain);
     t->state[t->states++] = AMX_STATE_ALLOCATED;
     must(m != NULL);
+    t->at = (size_t)(m - (uint8_t *)scene.h[fiber]->seg->base);
     stamp_part_(m, 0, 16, t->key);
 }
 
@@ -224,7 +267,8 @@ static void vanish(amx_t *h)
 
 static void scene_set(void)
 {
-    const struct amx_pool_config two = {.n = 2, .cls = {{16, 5}, {32, 2}}}, one = {.n = 1, .cls = {{16, 3}}};
+    const struct amx_pool_config three = {.n = 3, .cls = {{16, 5}, {32, 2}, {AMX_POOL_ARENA, 4}}},
+                                 one = {.n = 1, .cls = {{16, 3}}};
     amx_t *dead = attach_again(scene.h[0]);
     struct amx_pool view;
     struct thing *t;
@@ -235,14 +279,14 @@ static void scene_set(void)
     scene.grown = 0;
     scene.sleeps = false;
     memset(scene.item, 0, sizeof scene.item);
-    must_ok(amx_pool_create(scene.h[0], &two, &scene.block, &scene.view[0]));
+    must_ok(amx_pool_create(scene.h[0], &three, &scene.block, &scene.view[0]));
     must_ok(amx_alloc_aligned(scene.h[0], 64, 1024, &scene.region));
     must_ok(amx_publish(scene.h[0], scene.region));
     for (int i = 0; i < DEPTH; i++) {
         must_ok(amx_ptr(scene.h[i], scene.region, &m));
         must_ok(amx_usable(scene.h[i], scene.region, &n));
         if (i)
-            must_ok(amx_pool_attach_block(scene.h[i], scene.block, 0, &two, &scene.view[i]));
+            must_ok(amx_pool_attach_block(scene.h[i], scene.block, 0, &three, &scene.view[i]));
         must_ok(i ? amx_pool_attach(m, n, 0, &one, &scene.plain[i]) : amx_pool_init(m, n, 0, &one, &scene.plain[0]));
     }
     has(MINE, 0, 16, false);
@@ -254,9 +298,16 @@ static void scene_set(void)
     scene.item[PUBLIC].tag[0] = 0;
     scene.item[PUBLIC].owner = -1;
     has(PLAIN_MINE, 0, 16, true);
-    must_ok(amx_pool_attach_block(dead, scene.block, 0, &two, &view));
+    has(LARGE_MINE, 0, LARGE, false);
+    has(LARGE_PUBLIC, 1, LARGE, false);
+    must_ok(amx_pool_publish(&scene.view[1], scene.item[LARGE_PUBLIC].ref));
+    scene.item[LARGE_PUBLIC].tag[0] = 0;
+    scene.item[LARGE_PUBLIC].owner = -1;
+    must_ok(amx_pool_attach_block(dead, scene.block, 0, &three, &view));
     must_ok(amx_pool_alloc(&view, 16, AMX_POOL_SELF, &ref));
     lost(LOST, ref, AMX_OBJECT_OWNER(amx_handle_id(dead)), false);
+    must_ok(amx_pool_alloc(&view, LARGE, AMX_POOL_SELF, &ref));
+    lost(LARGE_LOST, ref, AMX_OBJECT_OWNER(amx_handle_id(dead)), false);
     vanish(dead);
     must_ok(amx_pool_alloc(&scene.plain[2], 16, ABSENT, &ref));
     lost(PLAIN_LOST, ref, ABSENT, true);
@@ -265,9 +316,12 @@ static void scene_set(void)
     has(FULL_LARGER, filler, 32, false);
     has(FULL_LARGER_TOO, filler, 32, false);
     has(PLAIN_FULL, filler, 16, true);
+    has(LARGE_FULL, filler, LARGE, false);
     if (!scene.warm) { /* was full: an allocation that sees more in use than ever would look at all words */
-        for (int i = FULL; i <= PLAIN_FULL; i++) {
+        for (int i = FULL; i <= LARGE_FULL; i++) {
             t = &scene.item[i];
+            if (i > PLAIN_FULL && i < LARGE_FULL)
+                continue;
             must_ok(amx_pool_free(t->plain ? &scene.plain[1] : &scene.view[1], t->ref));
             t->ref = AMX_SLOT_NONE;
         }
@@ -305,12 +359,45 @@ static bool may_be_empty(bool plain)
     return scene.warm || n > (plain ? 1 : 2);
 }
 
+static unsigned how_many(enum op op)
+{
+    unsigned n = 0;
+    for (int i = 0; i < DEPTH; i++)
+        n += scene.op[i] == op;
+    return n;
+}
+
+/* Who has reached his quota, as fiber 0 has, takes none from others, not for a moment. */
+static bool no_large_left(void)
+{
+    unsigned n = how_many(L_ALLOC) + how_many(L_CYCLE) + how_many(L_QUOTA);
+    return scene.warm || n > (scene.op[0] == L_QUOTA && how_many(L_QUOTA) == 1 ? 2 : 1);
+}
+
+/* While one of them lets a quota hold. */
+static bool may_be_refused(int rc)
+{
+    return rc == AMX_E_QUOTA && how_many(L_QUOTA);
+}
+
+static struct thing *new_thing(int fiber, amx_slot ref, bool plain);
+
+/* NULL: it got none. Each sector may be another's. */
+static struct thing *got_large(int fiber, int rc, amx_slot ref)
+{
+    must(rc == AMX_OK || rc == AMX_E_BUSY || (rc == AMX_E_NOMEM && no_large_left()) || may_be_refused(rc));
+    return rc ? NULL : new_thing(fiber, ref, false);
+}
+
 /* NULL: it got none. */
 static struct thing *got(int fiber, int rc, amx_slot ref, bool plain)
 {
-    must(rc == AMX_OK || (rc == AMX_E_NOMEM && may_be_empty(plain)));
-    if (rc)
-        return NULL;
+    must(rc == AMX_OK || (rc == AMX_E_NOMEM && may_be_empty(plain)) || (!plain && may_be_refused(rc)));
+    return rc ? NULL : new_thing(fiber, ref, plain);
+}
+
+static struct thing *new_thing(int fiber, amx_slot ref, bool plain)
+{
     struct thing *t = &scene.fresh[scene.made++];
     must(scene.made <= FRESH);
     comes(t, fiber, ref, plain);
@@ -343,6 +430,15 @@ static void looked(const struct amx_pool *p)
     must_ok(amx_pool_check(p, NULL, NULL, &r));
     must_ok(amx_pool_stat(p, 0, &s));
     must(s.used <= s.count && s.high >= s.used && s.high <= s.count);
+}
+
+/* One of them is about it. */
+static bool meddled_with(enum item i)
+{
+    bool is = false;
+    for (int k = 0; k < DEPTH; k++)
+        is |= scene.op[k] < OPS && item_of[scene.op[k]] == i;
+    return is;
 }
 
 static void act(amx_t *h, enum op op)
@@ -395,7 +491,7 @@ static void act(amx_t *h, enum op op)
         break;
     case S_ADOPT:
         rc = amx_pool_adopt(p, m->ref, AMX_POOL_SELF);
-        must(rc == AMX_OK || rc == AMX_E_OWNER || rc == AMX_E_STALE);
+        must(rc == AMX_OK || rc == AMX_E_OWNER || rc == AMX_E_STALE || may_be_refused(rc));
         if (!rc)
             may_own(m, tag_of(me, false));
         break;
@@ -455,6 +551,41 @@ static void act(amx_t *h, enum op op)
         rc = amx_pool_give(q, m->ref, (amx_id)to + 1, &out);
         given(PLAIN_LOST, rc, out, (uint32_t)to + 1, me);
         break;
+    case L_ALLOC:
+        rc = amx_pool_alloc(p, LARGE, AMX_POOL_SELF, &out);
+        (void)got_large(me, rc, out);
+        break;
+    case L_CYCLE: /* as S_CYCLE */
+        rc = amx_pool_alloc(p, LARGE, AMX_POOL_SELF, &out);
+        m = got_large(me, rc, out);
+        if (m) {
+            must(amx_pool_ptr(p, out, &at, NULL) == AMX_OK && stamp_check_(at, 0, 16, m->key) == SIZE_MAX);
+            must_ok(amx_pool_free(p, out));
+            m->ends++;
+        }
+        break;
+    case L_FREE_MINE:
+    case L_FREE_PUBLIC:
+    case L_FREE_LOST:
+        ended(item_of[op], amx_pool_free(p, m->ref));
+        break;
+    case L_GIVE:
+    case L_GIVE_LOST:
+        rc = amx_pool_give(p, m->ref, amx_handle_id(scene.h[to]), &out);
+        given(item_of[op], rc, out, tag_of(to, false), me);
+        break;
+    case L_PTR:
+    case L_PTR_LOST: /* over, or this very block */
+        rc = amx_pool_ptr(p, m->ref, &at, NULL);
+        must(rc == AMX_E_STALE || (rc == AMX_OK && (size_t)((uint8_t *)at - (uint8_t *)h->seg->base) == m->at));
+        break;
+    case L_QUOTA: /* fiber 0 has so many */
+        must_ok(amx_pool_set_quota(p, QUOTA));
+        rc = amx_pool_alloc(p, LARGE, AMX_POOL_SELF, &out);
+        must(me || rc == AMX_E_QUOTA || how_many(L_QUOTA) > 1 || meddled_with(MINE) || meddled_with(LARGE_MINE));
+        (void)got_large(me, rc, out);
+        must_ok(amx_pool_set_quota(p, 0));
+        break;
     case S_PLAIN_RECOVER:
         must_ok(amx_pool_recover(q, ABSENT, NULL, NULL));
         break;
@@ -467,7 +598,8 @@ static void act(amx_t *h, enum op op)
 
 struct seen {
     const struct amx_pool *p;
-    unsigned used, free, unhinted; /* unhinted: of the larger class, which no recovery touches here */
+    unsigned used, free, large; /* large: free ones of the arena, which who wants a small one does not get */
+    unsigned unhinted;          /* unhinted: of the larger class, which no recovery touches here */
 };
 
 static int see(const struct amx_pool_slot *s, void *ctx)
@@ -476,6 +608,7 @@ static int see(const struct amx_pool_slot *s, void *ctx)
     bool live = s->state != AMX_STATE_FREE;
     n->used += live;
     n->free += !live;
+    n->large += !live && s->class_index == 2;
     n->unhinted += !live && s->class_index == 1 && s->index < n->p->part[1].count &&
                    !(amxi_ld64_rlx(amxi_pool_hint_at(&n->p->part[1], 0)) >> s->index & 1);
     return 0;
@@ -491,7 +624,7 @@ static int free_it_too(const struct amx_pool_slot *s, void *ctx)
 /* Who is dead may have ended it, or it fell with him. */
 static bool excused(const struct thing *t, enum item i, const bool *dead)
 {
-    bool why = i == LOST || i == PLAIN_LOST; /* recovered, if it was not given */
+    bool why = i == LOST || i == PLAIN_LOST || i == LARGE_LOST; /* recovered, if it was not given */
     if (why && t->now == t->ref)
         return true;
     why = false;
@@ -544,6 +677,61 @@ static unsigned settle(const struct amx_pool *p, const struct thing *t, enum ite
     return 1;
 }
 
+struct blocks {
+    const struct amx_pool *p;
+    amx_ref ref[SLOTS_SET];
+    unsigned n, found;
+};
+
+static int block_of(const struct amx_pool_slot *s, void *ctx)
+{
+    struct blocks *b = ctx;
+    const struct amx_pool_part *x = &b->p->part[2];
+    if (s->class_index != 2)
+        return 0;
+    amx_ref ref = amxi_ld64_rlx(amxi_pool_cell_at(x, s->index));
+    must(s->state == AMX_STATE_FREE ? !ref : ref && s->ref);
+    for (unsigned i = 0; i < b->n; i++)
+        must(b->ref[i] != ref);
+    if (ref)
+        b->ref[b->n++] = ref;
+    return 0;
+}
+
+static int block_is_of_slot(const struct amx_block *live, void *ctx)
+{
+    struct blocks *b = ctx;
+    bool known = !amxi_state_live(live->state) || live->ref == scene.block || live->ref == scene.region;
+    for (unsigned i = 0; i < b->n; i++)
+        if (b->ref[i] == live->ref) {
+            known = true;
+            b->found++;
+        }
+    for (uint32_t k = b->p->n; k < b->p->parts; k++)
+        known |= live->ref == b->p->part[k].block;
+    for (uint32_t k = 0; k < b->p->parts; k++) /* an extent that was begun */
+        known |=
+            b->p->part[k].class_index == 0 && live->ref == amxi_ld64_rlx(&amxi_pool_class_of(&b->p->part[k])->next);
+    must(known);
+    return 0;
+}
+
+/* Recovery is done. Slots of the arena and the blocks that live are one to one. */
+static void judge_blocks(const amx_t *h, const struct amx_pool *p)
+{
+    struct blocks b = {.p = p};
+    must_ok(amx_pool_walk(p, block_of, &b));
+    must_ok(amx_walk(h, block_is_of_slot, &b));
+    must(b.found == b.n);
+}
+
+/* Ended by nobody's call, or given on: recovery has been here. */
+static bool was_recovered(const struct amx_pool *p, const struct thing *t)
+{
+    amx_id owner;
+    return amx_pool_owner(p, t->now, &owner) != AMX_OK && !t->ends;
+}
+
 /* Everybody who lives has ended. */
 static void judge_with(const bool *dead)
 {
@@ -565,8 +753,7 @@ static void judge_with(const bool *dead)
     for (int f = 0; f < DEPTH; f++)
         extends += scene.op[f] == S_EXTEND;
     /* among the living no hint gets lost, and nobody sleeps beside a free slot, unless it was recovery that freed it */
-    amx_id of_lost;
-    bool recovered = amx_pool_owner(&p, scene.item[LOST].now, &of_lost) != AMX_OK && !scene.item[LOST].ends;
+    bool recovered = was_recovered(&p, &scene.item[LOST]) || was_recovered(&p, &scene.item[LARGE_LOST]);
     must_ok(amx_pool_walk(&p, see, &seen));
     must_ok(amx_pool_check(&p, NULL, NULL, &r));
     must_ok(amx_pool_check(&q, NULL, NULL, &pr));
@@ -574,9 +761,10 @@ static void judge_with(const bool *dead)
         must(r.notes == 0);
     if (!mortal)
         must(pr.notes + seen.unhinted == 0);
-    if (!mortal && scene.sleeps && !recovered && !extends && amxi_ld32_rlx(&amxi_pool_head_at(p.base)->wait) & 1)
-        must(seen.free == 0);
+    if (!mortal && scene.sleeps && !recovered && amxi_ld32_rlx(&amxi_pool_head_at(p.base)->wait) & 1)
+        must(seen.free == seen.large);
 
+    must_ok(amx_pool_set_quota(&p, 0));
     must_ok(amx_recover(h, 0, NULL, NULL, NULL));
     must_ok(amx_pool_recover(&q, ABSENT, NULL, NULL));
     for (int f = 0; f < DEPTH; f++)
@@ -596,13 +784,15 @@ static void judge_with(const bool *dead)
     must_ok(amx_pool_walk(&p, see, &seen));
     must_ok(amx_pool_walk(&q, see, &plain));
     for (int f = 0; f < DEPTH; f++) { /* given by one who died before he could say under which reference */
-        gifts += dead[f] && (scene.op[f] == S_GIVE || scene.op[f] == S_GIVE_LOST);
+        gifts += dead[f] && (scene.op[f] == S_GIVE || scene.op[f] == S_GIVE_LOST || scene.op[f] == L_GIVE ||
+                             scene.op[f] == L_GIVE_LOST);
         plain_gifts += dead[f] && scene.op[f] == S_PLAIN_GIVE_LOST;
     }
     must(seen.used >= lives && seen.used <= lives + gifts);
     must(plain.used >= plain_lives && plain.used <= plain_lives + plain_gifts);
     must(plain.used + plain.free == 3);
     lives = seen.used;
+    judge_blocks(h, &p);
     r = (struct amx_pool_check_result){.struct_size = sizeof r};
     must_ok(amx_pool_check(&p, NULL, NULL, &r));
     must(r.undone == 0 && r.slots == seen.used + seen.free);
@@ -615,8 +805,9 @@ static void judge_with(const bool *dead)
         must(seen.used == lives && seen.used + seen.free == r.slots + GROWTH);
     }
     must_ok(amx_pool_walk(&p, free_it_too, &p));
-    while (amx_pool_alloc(&p, 1, AMX_POOL_SELF, &s) == AMX_OK)
-        must(n++ < seen.used + seen.free);
+    for (size_t size = 1; size <= LARGE; size += LARGE - 1)
+        while (amx_pool_alloc(&p, size, AMX_POOL_SELF, &s) == AMX_OK)
+            must(n++ < seen.used + seen.free);
     must(n == seen.used + seen.free);
     must_ok(amx_pool_walk(&p, free_it_too, &p));
     r = (struct amx_pool_check_result){.struct_size = sizeof r};

@@ -231,7 +231,7 @@ struct third {
     bool came;
     uint32_t tag;
     amx_ref published, kept;
-    amx_slot slot[2]; /* published, kept */
+    amx_slot slot[4]; /* published, kept; of the arena too */
     amx_token message[3];
 };
 
@@ -341,7 +341,7 @@ static void script(const struct call *c)
     int e = enter(SURVIVOR, &tag);
     assert_true(e == AMX_OK || no_room(e) || sc.damaged);
     if (e) { /* the third one took the last entry: what outlives it stays */
-        assert_true(!r.slot[0] && !r.slot[1] && !r.message[0]);
+        assert_true(!r.slot[0] && !r.slot[1] && !r.slot[2] && !r.slot[3] && !r.message[0]);
         t.strangers = (r.published != 0 ? 1u : 0) + (r.kept != 0 ? 1u : 0);
         return;
     }
@@ -596,6 +596,10 @@ static const struct {
     {"a store of threads", play_store_threads},
     {"a store of one thread", play_store_one},
     {"any calls on a store", play_store_any},
+    {"slots of the arena", play_arena_slots},
+    {"deaths in the arena's slots", play_arena_deaths},
+    {"a quota", play_quota},
+    {"any calls on the arena's slots", play_arena_any},
 };
 enum { PLAYS = sizeof plays / sizeof *plays, TESTS = PLAYS * CROWDS };
 

@@ -884,8 +884,12 @@ static void d11_growth(void **state)
         assert_int_equal(n, 256);
         stamp(p, n, s[ALL + i]);
     }
-    fails(AMX_E_NOMEM, amx_pool_alloc(&r.pool[1], 1, r.owner[1], &t));
+    fails(AMX_E_TIMEOUT, amx_pool_alloc_wait(&r.pool[1], 1, r.owner[1], 0, &t));
+    amxi_a32 *wait = &((struct amxi_pool_body *)(void *)r.pool[1].base)->wait;
+    uint32_t sleeps = amxi_ld32_rlx(wait);
+    assert_true(sleeps & 1);
     ok(amx_pool_extend(&r.pool[1], 1, 3));
+    assert_int_equal(amxi_ld32_rlx(wait), sleeps + 1); /* who sleeps on it is woken */
     ok(amx_pool_alloc(&r.pool[1], 1, r.owner[1], &t));
     assert_int_equal(AMX_SLOT_INDEX(t), 24);
     ok(amx_pool_ptr(&r.pool[0], t, &p, NULL)); /* the first view: by a reference */
