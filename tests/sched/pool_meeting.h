@@ -474,8 +474,12 @@ static void act(amx_t *h, enum op op)
         break;
     case S_ALLOC_WAIT:
         rc = amx_pool_alloc_wait(p, 16, AMX_POOL_SELF, 0, &out);
-        scene.sleeps |= rc == AMX_E_TIMEOUT;
-        got(me, rc == AMX_E_TIMEOUT ? AMX_E_NOMEM : rc, out, false);
+        scene.sleeps |= rc == AMX_E_TIMEOUT && !how_many(L_QUOTA); /* that may have been all that was in the way */
+        got(me,
+            rc != AMX_E_TIMEOUT ? rc
+            : how_many(L_QUOTA) ? AMX_E_QUOTA
+                                : AMX_E_NOMEM,
+            out, false); /* one of the two */
         break;
     case S_FREE_MINE:
     case S_FREE_THEIRS:
