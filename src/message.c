@@ -12,16 +12,7 @@
 
 /* --- Finding ----------------------------------------------------------------------------------------------------- */
 
-int amxi_store_locate(const struct amx_store *s, amx_token token, struct amxi_place *p)
-{
-    uint32_t i = AMX_SLOT_INDEX(token);
-    if (AMX_SLOT_CLASS(token) || i >= s->config.depth)
-        return AMX_E_OFFSET;
-    amxi_place_at(s, i, p);
-    return AMX_OK;
-}
-
-static int find(const struct amx_store *s, amx_token token, struct amxi_place *p)
+static inline int find(const struct amx_store *s, amx_token token, struct amxi_place *p)
 {
     int e = amxi_store_admit(s, AMXI_POOL_WRITE);
     return e ? e : amxi_store_locate(s, token, p);

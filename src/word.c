@@ -112,8 +112,11 @@ int amxi_word_take_back(const amx_t *h, amxi_a64 *word, uint64_t *w, amx_id to, 
 
 void amxi_word_guards(const amx_t *h, struct amxi_guards *out)
 {
-    *out = (struct amxi_guards){amxi_guard(h->seg, 0, 0), h->tag ? amxi_guard(h->seg, h->tag - 1, 0) : NULL,
-                                h->seg->base, h->seg->g.guards};
+    *out = (struct amxi_guards){.all = amxi_guard(h->seg, 0, 0),
+                                .own = h->tag ? amxi_guard(h->seg, h->tag - 1, 0) : NULL,
+                                .base = h->seg->base,
+                                .writable = &h->units,
+                                .each = h->seg->g.guards};
 }
 
 uint32_t amxi_word_handles(const amx_t *h)

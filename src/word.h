@@ -52,6 +52,7 @@ bool amxi_word_gone(const amx_t *h, amx_id id);
 struct amxi_guards {
     amxi_a64 *all, *own;
     const unsigned char *base; /* the segment: what a guard names is an offset, in units, and a generation */
+    const uint32_t *writable;  /* not 0 while the handle may be used to write: amxi_word_refuse, for fast paths */
     uint32_t each;
 };
 void amxi_word_guards(const amx_t *h, struct amxi_guards *out);
