@@ -334,6 +334,7 @@ static void view_in(struct amx_store *s, amx_t *h, amx_ref block, uint64_t objec
     s->each = g.each;
     s->segment = g.base;
     s->writable = g.writable;
+    s->recover = amxi_word_recover;
     s->owner = AMX_OBJECT_OWNER(amx_handle_id(h));
 }
 

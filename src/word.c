@@ -50,7 +50,7 @@ int amxi_word_publish(const amx_t *h, amx_ref block)
     return e ? e : amxi_word_change(&at.b->w0, &at.w, AMXI_REF_GEN(block), &c);
 }
 
-bool amxi_word_recover(amx_t *h)
+int amxi_word_recover(amx_t *h)
 {
     struct amx_recovery r = {.struct_size = sizeof r};
     if (h->seg->manual)
