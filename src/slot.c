@@ -104,7 +104,7 @@ static int find(const struct amx_pool *p, amx_slot slot, enum amxi_pool_use use,
     uint32_t state = AMXI_W0_STATE(at->w);
     if (!amxi_state_live(state) && state != AMX_STATE_FREE)
         return AMX_E_CORRUPT;
-    return state == AMX_STATE_FREE || (uint32_t)AMXI_W0_GEN(at->w) != AMXI_SLOT_GEN(slot) ? AMX_E_STALE : AMX_OK;
+    return state == AMX_STATE_FREE || AMXI_W0_LIFE(at->w) != AMXI_SLOT_GEN(slot) ? AMX_E_STALE : AMX_OK;
 }
 
 int amx_pool_ptr(const struct amx_pool *pool, amx_slot slot, void **out, size_t *bytes)
@@ -325,7 +325,7 @@ int amx_pool_free(struct amx_pool *pool, amx_slot slot)
         uint32_t state = AMXI_W0_STATE(at.w);
         if (!amxi_state_live(state) && state != AMX_STATE_FREE)
             return AMX_E_CORRUPT;
-        if ((uint32_t)AMXI_W0_GEN(at.w) != AMXI_SLOT_GEN(slot))
+        if (AMXI_W0_LIFE(at.w) != AMXI_SLOT_GEN(slot))
             return AMX_E_STALE;
         if (state == AMX_STATE_FREE)
             return AMX_E_DOUBLE_FREE;
