@@ -33,6 +33,7 @@
 
 #include "memory.h"
 
+#include "amx_object.h"
 #include "arena.h"
 #include "os.h"
 #include "peer.h"
@@ -51,7 +52,8 @@ enum {
     CHOICES = 16384,
     STEPS_MAX = 200000,
     WORDS = (256 << 10) / 8,
-    SET_MIN = 1 << 14
+    SET_MIN = 1 << 14,
+    SET_MAX = 1 << 24
 };
 
 /* Before step `step` fiber `dies`, and fiber `to` goes on (HOME: nobody is left). Or the load there reads the one before
@@ -92,6 +94,7 @@ struct heap { /* plans of one cost */
 
 static struct {
     unsigned fibers, bound;
+    unsigned whole;  /* up to so many preemptions and deaths none is left out */
     unsigned deaths; /* in one schedule, at most */
     struct rng dice;
     bool on; /* fibers are running: accesses count */
@@ -112,6 +115,8 @@ static struct {
     uint8_t looked[WORDS], changed[WORDS]; /* bits of fibers */
     uint32_t words_met;                    /* words that became common */
     bool dead[DEPTH];
+    struct amxi_seg entering[DEPTH]; /* attachments that are being made; no lock_fd: none */
+    int rooted;                      /* how many have set the root */
     struct heap heap[BOUND_MAX + 1];
     uint64_t explored, judged, cut;
     uint64_t level[BOUND_MAX + 1]; /* schedules of that many preemptions and deaths, when all were run last */
@@ -125,6 +130,7 @@ static struct {
     bool lenient;                       /* the plan need not fit */
     uint64_t done[DEPTH];               /* what each fiber has done and seen */
     uint64_t wrote[WORDS], read[WORDS]; /* of each word: who changed it last, and who has looked at it since */
+    uint64_t told_of[WORDS];            /* of those that were changed: into what */
     uint32_t touched[WORDS], n_touched; /* the words of which these are not 0 */
     struct set states;                  /* hashes of those met, with what was left of the bound, + 1 */
     /* priorities by lot */
@@ -138,9 +144,9 @@ static struct {
     void (*begin)(void);
     void (*judge)(void);
     uint64_t told[DEPTH]; /* what the fibers of a litmus test found */
-    /* the beginning */
-    uint8_t *image;
-    struct amx handle[DEPTH];
+    /* the beginning of a tuple, and before its scene was set */
+    uint8_t *image, *bare;
+    struct amx handle[DEPTH], bare_handle[DEPTH];
     struct scene scene;
 } x;
 
@@ -238,6 +244,7 @@ static void done(const volatile void *addr, uint64_t value, bool change)
     if (change) {
         h = mix64(h ^ x.read[w] ^ UINT64_C(0x5bd1e995)) | 1;
         x.wrote[w] = h;
+        x.told_of[w] = value_at(addr);
         x.read[w] = 0;
     } else {
         x.read[w] += h | 1;
@@ -278,8 +285,8 @@ static uint64_t *set_at(const struct set *s, uint64_t key)
 /* Is it in there with as much as this (1-7)? If not, it is now. */
 static bool set_has(struct set *s, uint64_t key, uint64_t much)
 {
-    if (2 * s->n >= s->room) {
-        struct set more = {NULL, s->n, s->room ? 4 * s->room : SET_MIN};
+    if (2 * s->n >= s->room && s->room < SET_MAX) {
+        struct set more = {NULL, s->n, s->room ? 2 * s->room : SET_MIN};
         must((more.at = calloc(more.room, sizeof *more.at)) != NULL);
         for (size_t i = 0; i < s->room; i++)
             if (s->at[i])
@@ -290,6 +297,8 @@ static bool set_has(struct set *s, uint64_t key, uint64_t much)
     uint64_t *at = set_at(s, key);
     if (*at && (*at & 7) >= much)
         return true;
+    if (!*at && 4 * s->n >= 3 * s->room)
+        return false; /* full: what is not in there is run once more */
     s->n += !*at;
     *at = (key & ~UINT64_C(7)) | much;
     return false;
@@ -330,7 +339,7 @@ static void go_to(unsigned fiber)
 /* Everything that the kernel and /proc say of a dead process. */
 static void die(unsigned fiber)
 {
-    struct amxi_seg *s = scene.h[fiber]->seg;
+    struct amxi_seg *s = scene.h[fiber]->seg, *e = &x.entering[fiber];
     amxi_a64 *pid = &amxi_peer(s, s->peer)->pid;
     mem_die(fiber);
     x.dead[fiber] = true;
@@ -339,6 +348,11 @@ static void die(unsigned fiber)
     x.unmet = 0; /* whoever asks who lives after his access may find it out */
     amxi_os_unlock(s->lock_fd, AMXI_LOCK_TICKET + (int64_t)s->ticket);
     pid->v_ = INT32_MAX | pid->v_ >> 32 << 32;
+    if (e->lock_fd < 0)
+        return;
+    if (e->ticket && amxi_peer(s, e->peer)->word.v_ == AMXI_PEER_WORD(AMXI_PEER_LIVE, e->ticket))
+        amxi_peer(s, e->peer)->pid.v_ = INT32_MAX | amxi_peer(s, e->peer)->pid.v_ >> 32 << 32;
+    amxi_peer_unlock(e);
 }
 
 static void home(void)
@@ -529,7 +543,7 @@ void amxi_fenced(void)
 void amxi_made(const volatile void *addr, int order)
 {
     uint32_t w = modelled(addr);
-    done(addr, value_at(addr), true);
+    done(addr, 0, true); /* it follows from what was done and read; the time of day is of no matter */
     if (w != WORDS)
         mem_store(x.now, addr, w, order, false);
 }
@@ -537,7 +551,7 @@ void amxi_made(const volatile void *addr, int order)
 void amxi_swapped(const volatile void *addr, bool won, int order)
 {
     uint32_t w = modelled(addr);
-    done(addr, value_at(addr), won);
+    done(addr, won ? 0 : value_at(addr), won);
     if (w == WORDS)
         return;
     if (won)
@@ -546,10 +560,83 @@ void amxi_swapped(const volatile void *addr, bool won, int order)
         mem_read_last(x.now, w, order);
 }
 
+/* --- Operations on the tables --- */
+
+/* Recovers, takes an entry that may be the dead one's, and has a block under its tag, which is nobody else's. */
+static void renew(amx_t *h)
+{
+    amx_t *mine;
+    amx_ref ref = AMX_REF_NONE;
+    int rc = amx_recover(h, 0, NULL, NULL, NULL);
+    must(rc == AMX_OK || rc == AMX_E_PARTIAL);
+    must_ok(amx_share(h, &mine));
+    rc = amx_alloc(mine, 96, &ref);
+    got(mine, rc, ref, 96, false);
+    must_ok(amx_unshare(mine));
+}
+
+static void enter(int fiber)
+{
+    struct amxi_seg *e = &x.entering[fiber];
+    *e = *scene.h[fiber]->seg;
+    e->lock_fd = -1;
+    e->ticket = 0;
+    must_ok(amxi_peer_enter(e, "entering", NULL, 0));
+    amxi_peer_entered(e);
+    must(amxi_ld64_sc(&amxi_peer(e, e->peer)->word) == AMXI_PEER_WORD(AMXI_PEER_LIVE, e->ticket));
+    amxi_peer_undo(e);
+    amxi_peer_unlock(e);
+}
+
+static void root(int fiber)
+{
+    amx_ref now, mine = scene.item[fiber].ref;
+    if (amx_root_cas(scene.h[fiber], 5, AMX_REF_NONE, mine, NULL) != AMX_OK)
+        return;
+    must(++x.rooted == 1);
+    must_ok(amx_root_get(scene.h[fiber], 5, &now));
+    must(now == mine);
+}
+
+/* To the last one, who has nothing there yet. */
+static void give_away(int fiber)
+{
+    struct thing *m = &scene.item[MIDDLE];
+    amx_ref out = AMX_REF_NONE;
+    int rc = amx_give(scene.h[fiber], m->ref, amx_handle_id(scene.h[DEPTH - 1]), &out);
+    must(rc == AMX_OK || rc == AMX_E_STALE || (rc == AMX_E_PEER_DEAD && scene.mortal));
+    if (rc != AMX_E_STALE)
+        m->now = out;
+}
+
+/* What of these the process has, and the segment has not. */
+static void tables_let_go(void)
+{
+    x.rooted = 0;
+    for (int i = 0; i < DEPTH; i++) {
+        struct amxi_seg *s = scene.h[i]->seg;
+        if (x.entering[i].lock_fd >= 0)
+            amxi_peer_unlock(&x.entering[i]);
+        for (uint32_t k = 0; k < s->g.handles; k++)
+            if (s->open[k] && s->open[k] != s->owner) {
+                amxi_os_unmap(s->open[k], sizeof *s->open[k]);
+                s->open[k] = NULL;
+            }
+    }
+}
+
 static void fiber_main(int fiber)
 {
     if (x.act)
         x.act(fiber);
+    else if (scene.op[fiber] == RENEW)
+        renew(scene.h[fiber]);
+    else if (scene.op[fiber] == ENTER)
+        enter(fiber);
+    else if (scene.op[fiber] == ROOT)
+        root(fiber);
+    else if (scene.op[fiber] == GIVE_AWAY)
+        give_away(fiber);
     else
         act(scene.h[fiber], scene.op[fiber]);
     x.left &= ~(1u << fiber);
@@ -574,9 +661,18 @@ static void fiber_main(int fiber)
 
 /* --- One schedule --------------------------------------------------------------------------------------------------- */
 
+/* It is another each time. */
+static void no_time_of_day(void)
+{
+    const struct amxi_seg *s = scene.h[0]->seg;
+    for (uint32_t i = 0; i < s->g.peers; i++)
+        amxi_peer(s, i)->since_ns.v_ = 0;
+}
+
 static void remember(void)
 {
     struct amxi_seg *s = scene.h[0]->seg;
+    no_time_of_day();
     if (!x.image)
         must((x.image = malloc(s->g.size)) != NULL);
     memcpy(x.image, s->base, s->g.size);
@@ -590,6 +686,7 @@ static void restore(void)
     if (x.begin)
         x.begin();
     struct amxi_seg *s = scene.h[0]->seg;
+    tables_let_go();
     memcpy(s->base, x.image, s->g.size);
     for (unsigned i = 0; i < DEPTH; i++) {
         *scene.h[i] = x.handle[i];
@@ -623,6 +720,7 @@ static uint64_t hash_of(uint64_t h, const void *p, size_t n)
 static uint64_t end_hash(void)
 {
     const struct amxi_seg *s = scene.h[0]->seg;
+    no_time_of_day();
     uint64_t h = hash_of(dead_bits(), s->base, s->g.size), made = 0;
     for (unsigned i = 0; i < DEPTH; i++)
         h = hash_of(h, scene.h[i], sizeof *scene.h[i]);
@@ -665,6 +763,8 @@ static void judge_death(void)
         if (amx_ptr(h, t->now, &p) == AMX_OK) {
             size_t n = t->sure < 32 ? t->sure : 32; /* a dead one may have been resizing it */
             must(t->ends == 0 && stamp_check_(p, 0, n, t->key) == SIZE_MAX);
+        } else {
+            must(i < ITEMS || x.dead[t->by]); /* what a living one has made nobody else knows */
         }
     }
     for (unsigned i = 0; i < DEPTH; i++)
@@ -678,17 +778,18 @@ static void judge_death(void)
     check_all_free(h);
 }
 
-/* What has changed without the hook's being told is payload: neither of the segment's tables nor a header. */
+/* The segment's tables and the headers are as the hook was told; what else has changed is payload. */
 static void no_bypass(void)
 {
     const struct amxi_seg *s = scene.h[0]->seg;
     const uint64_t *was = (const uint64_t *)(const void *)x.image, *is = (const uint64_t *)(const void *)s->base;
     uint64_t data = s->g.region[AMXI_R_DATA].offset;
     for (uint32_t w = 0; w < s->g.size / 8; w++) {
-        if (was[w] == is[w] || x.wrote[w])
+        if (is[w] == (x.wrote[w] ? x.told_of[w] : was[w]))
             continue;
-        uint32_t k = (uint32_t)((w * 8u - data) / AMXI_UNIT); /* of a peer word: what the kernel says of the dead */
-        bool pid = asks_who_lives(w) && dead_bits();
+        uint32_t k = (uint32_t)((w * 8u - data) / AMXI_UNIT);
+        bool pid =
+            asks_who_lives(w) && (dead_bits() || w % 8 == 7); /* what the kernel says of the dead; the time of day */
         must(pid || (w * 8u >= data && !amxi_bit(scene.h[0]->bits, k)));
     }
 }
@@ -738,7 +839,7 @@ static void run(const struct plan *p)
 static void add(const struct plan *p)
 {
     struct heap *h = &x.heap[p->cost];
-    if (h->n == h->room && h->room < WIDE) {
+    if (h->n == h->room && (h->room < WIDE || p->cost <= x.whole)) {
         h->room = h->room ? 2 * h->room : 1024;
         must((h->plan = realloc(h->plan, h->room * sizeof *p)) != NULL);
     }
@@ -838,6 +939,7 @@ static bool explore_level(unsigned cost, uint64_t end)
  * as many more as fit into `limit`. Returns up to which number all were run; -1: not even those without. */
 static int explore_up_to(unsigned whole, uint64_t limit)
 {
+    x.whole = whole;
     uint64_t begin = x.explored;
     int all;
     must(x.bound <= BOUND_MAX);
@@ -901,13 +1003,49 @@ static inline void explore_by_lot(struct rng *r, uint64_t runs, unsigned depth)
     x.by_lot = false;
 }
 
+/* All that counts lives and turns is about to wrap. */
+static void before_the_wrap(struct amxi_seg *s)
+{
+    uint64_t first = s->g.first_gen;
+    s->g.first_gen = AMXI_GEN_MASK - 3;
+    amxi_sectors_format(s);
+    s->g.first_gen = first;
+    for (uint32_t i = 0; i < s->g.sectors; i++) {
+        amxi_st64_rlx(&amxi_sector(s, i)->word, AMXI_S_WORD(AMXI_K_IDLE, 0, AMXI_MASK(AMXI_S_BITS) - 1));
+        amxi_st64_rlx(amxi_acked(s, i), AMXI_Q_WORD(0, 0, AMXI_MASK(AMXI_Q_BITS)));
+    }
+    for (uint32_t i = 1; i < s->g.handles; i++)
+        amxi_st64_rlx(&amxi_handle(s, i)->word, AMXI_H_WORD(AMXI_H_FREE, 0, AMXI_MASK(AMXI_H_BITS)));
+    for (uint32_t i = 0; i < AMX_OBJECTS; i++)
+        amxi_st64_rlx(&amxi_object(s, i)->word, AMXI_O_WORD(AMXI_O_FREE, 0, AMXI_MASK(AMXI_O_BITS)));
+    amxi_st64_rlx(&amxi_head(s)->tickets, AMXI_MASK(AMXI_TICKET_BITS) - 1);
+}
+
 static void explore_open(void)
 {
     scene.h[0] = new_segment(128 << 10);
+    before_the_wrap(scene.h[0]->seg);
     for (int i = 1; i < DEPTH; i++)
         scene.h[i] = attach_again(scene.h[0]); /* each a peer of its own, at its own address */
-    for (int i = 0; i < DEPTH; i++)
+    for (int i = 0; i < DEPTH; i++) {
         scene.op[i] = OPS;
+        x.entering[i].lock_fd = -1;
+    }
+    remember();
+    x.bare = x.image;
+    x.image = NULL;
+    memcpy(x.bare_handle, x.handle, sizeof x.handle);
+}
+
+/* As after explore_open; what each tuple does depends on none that was before. */
+static inline void explore_anew(void)
+{
+    struct amxi_seg *s = scene.h[0]->seg;
+    if (x.image)
+        restore(); /* the dead live */
+    memcpy(s->base, x.bare, s->g.size);
+    for (unsigned i = 0; i < DEPTH; i++)
+        *scene.h[i] = x.bare_handle[i];
 }
 
 #endif

@@ -10,7 +10,9 @@ MORE_TESTS += tests/sched/short.sh tests/ordering.sh
 schedules:
 	@tests/need.sh test
 	$(SUB) $(BUILD)/gcc-sched/tests/sched/schedules CC=gcc SAN= HOOK= SCHED=1
-	@tests/sched/run.sh $(BUILD)/gcc-sched/tests/sched/schedules $(BUILD)/sched-mutants
+	$(SUB) $(BUILD)/gcc-sched-narrow4/tests/sched/schedules CC=gcc SAN= HOOK= SCHED=1 NARROW=4
+	@tests/sched/run.sh $(BUILD)/gcc-sched/tests/sched/schedules $(BUILD)/gcc-sched-narrow4/tests/sched/schedules \
+	    $(BUILD)/sched-mutants
 orders:
 	@tests/need.sh test
 	@tests/sched/weaken.sh $(BUILD)/orders

@@ -6,7 +6,7 @@
  * too. Ends with what it counted. A violation is told with the schedule that shows it, made shorter if that is possible, and
  * the rest goes on, unless there are more than VIOLATIONS (20).
  * Environment:
- *   WHOLE=2       up to so many preemptions and deaths all, whatever LIMIT says
+ *   WHOLE=2       up to so many preemptions and deaths all of a pair, and one less of a triple, whatever LIMIT says
  *   TABLE=1       a line for each tuple: how many schedules with 0, 1, 2, ... of them were run, and up to which number all
  *   TUPLE="give | alloc | recover"   this one alone
  *   SCHEDULE="cold, give | alloc; 0 first, at 7: 1 goes on"   this one alone, as a violation told it
@@ -17,9 +17,10 @@
 #include "explore.h"
 
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
-enum { RANDOM_TRIPLES = 400, LOT_TURNS = 6, WORKERS = 8, JOBS_MAX = 4096, HANG_SECONDS = 600 };
+enum { RANDOM_TRIPLES = 400, LOT_TURNS = 6, WORKERS = 8, JOBS_MAX = 4096, HANG_SECONDS = 1800 };
 
 static const enum op triples[][3] = {
     {FREE_LEFT, FREE_MIDDLE, FREE_RIGHT},
@@ -46,6 +47,10 @@ static const enum op triples[][3] = {
     {ALLOC, FREE_MIDDLE, RECOVER},
     {KEEP, FREE_MIDDLE, RECOVER},
     {KEEP, ADOPT, RECOVER},
+    {FREE_LEFT, RECOVER, RENEW},
+    {ALLOC, FREE_LEFT, RENEW},
+    {ENTER, ENTER, RECOVER},
+    {GIVE_AWAY, RECOVER, FREE_LEFT},
 };
 enum { TRIPLES = sizeof triples / sizeof *triples };
 
@@ -65,7 +70,8 @@ static const uint32_t alone_max[OPS] = {
     [PUBLISH] = 6,         [ADOPT] = 8,         [GIVE] = 14,           [SET_STATE] = 4,
     [KEEP] = 10,           [TRANSITION] = 4,    [TRIM] = 250,          [HEAL] = 600,
     [RECOVER] = 2500,      [ACK_LEFT] = 30,     [ACK_MIDDLE] = 30,     [COALESCE_MIDDLE] = 110,
-    [COALESCE_RIGHT] = 30,
+    [COALESCE_RIGHT] = 30, [RENEW] = 3000,      [ENTER] = 400,         [ROOT] = 10,
+    [GIVE_AWAY] = 14,
 };
 
 static struct job job[JOBS_MAX];
@@ -121,18 +127,44 @@ static bool is_tuple(const struct job *j, const char *name)
     return strcmp(text, name) == 0;
 }
 
-static void only(const char *name)
+/* Three of any kind. */
+static void only_these(const char *name, unsigned bound)
+{
+    struct job j = {3, (uint8_t)bound, false, false, {OPS, OPS, OPS}, {0}};
+    for (int a = 0; a < OPS && !jobs; a++)
+        for (int b = 0; b < OPS && !jobs; b++)
+            for (int c = 0; c < OPS && !jobs; c++) {
+                j.op[0] = (enum op)a;
+                j.op[1] = (enum op)b;
+                j.op[2] = (enum op)c;
+                if (is_tuple(&j, name))
+                    job[jobs++] = j;
+            }
+    must(jobs == 1);
+    job[jobs++] = job[0];
+    job[1].warm = true;
+}
+
+static void only(const char *name, unsigned bound)
 {
     unsigned n = 0;
     for (unsigned i = 0; name && i < jobs; i++)
-        if (is_tuple(&job[i], name))
+        if (is_tuple(&job[i], name) && !job[i].random)
             job[n++] = job[i];
-    must(!name || n);
     jobs = name ? n : jobs;
+    if (!jobs)
+        only_these(name, bound);
+}
+
+/* A loop without an access: ended by SIGPROF. 0: none is looked for. */
+static void no_longer_than(unsigned seconds)
+{
+    must(setitimer(ITIMER_PROF, &(struct itimerval){.it_value = {.tv_sec = seconds}}, NULL) == 0);
 }
 
 static void set(const struct job *j)
 {
+    explore_anew();
     x.fibers = j->n;
     x.deaths = x.fibers - 1;
     scene.warm = j->warm;
@@ -158,18 +190,16 @@ static void work(unsigned worker)
         uint64_t explored = x.explored, judged = x.judged, cut = x.cut, by_lot = 0;
         tally->at[worker] = i;
         set(j);
-        alarm(HANG_SECONDS);
+        no_longer_than(HANG_SECONDS);
         x.bound = j->random ? 0 : j->bound;
-        result->whole = explore_up_to(want.whole, want.limit);
+        result->whole = explore_up_to(j->n > 2 && want.whole ? want.whole - 1 : want.whole, want.limit);
         memcpy(result->level, x.level, sizeof x.level);
         if (j->random || result->whole < (int)j->bound) {
             by_lot = x.explored;
             explore_by_lot(&r, want.runs, LOT_TURNS);
             by_lot = x.explored - by_lot;
         }
-        alarm(0);
-        restore();
-        scene_judge(); /* leaves the segment empty for the next one */
+        no_longer_than(0);
         result->by_lot = by_lot;
         result->ends = x.ends.n;
         for (unsigned f = 0; f < x.fibers; f++) {
@@ -217,7 +247,7 @@ static bool happens(const struct job *j, const struct plan *p)
     must(pid >= 0);
     if (pid == 0) {
         must(freopen("/dev/null", "w", stderr) != NULL);
-        alarm(HANG_SECONDS);
+        no_longer_than(HANG_SECONDS);
         x.lenient = true;
         as_told(j, p);
         _exit(0);
@@ -325,7 +355,7 @@ int main(int argc, char **argv)
     all_jobs(bound, want.runs, want.seed);
     if (getenv("SCHEDULE"))
         return replay(getenv("SCHEDULE"));
-    only(getenv("TUPLE"));
+    only(getenv("TUPLE"), bound);
     tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     must(tally != MAP_FAILED);
     for (; alive < workers; alive++)

@@ -20,6 +20,14 @@ for limits in "60 5" "12 1 tso" "40 2 c11"; do
         printf '%s\nnot ok %s\n' "$out" "$name"
     fi
 done
+# The same with counters that wrap in a moment.
+narrow=$build/gcc-sched-narrow4/tests/sched/schedules
+make --no-print-directory BUILD="$build" CC=gcc SAN= HOOK= SCHED=1 NARROW=4 "$narrow" >/dev/null || exit 1
+if out=$("$narrow" 1 12 1 2>&1); then
+    echo "ok schedules with counters of four bits and less"
+else
+    printf '%s\nnot ok schedules with counters of four bits and less\n' "$out"
+fi
 # What the scheduler leaves out changes nothing: as many different ends without its reductions.
 for tuple in "grow | shrink" "trim | free middle" "keep | free middle | recover"; do
     reduced=$(TABLE=1 TUPLE=$tuple "$program" 2 100000 0 2>&1 | grep -o '[0-9]* ends$')
