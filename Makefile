@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # GNU make. `make help` lists the targets; docs are in README.md.
 #
-#   make [CC=clang] [SAN=address|thread] [HOOK=1] [SCHED=1] [CHECKED=1] [USDT=1] [BUILD=dir] [V=1] TARGET
+#   make [CC=clang] [SAN=address|thread] [HOOK=1] [SCHED=1] [NARROW=8] [CHECKED=1] [USDT=1] [BUILD=dir] [V=1] TARGET
 #
 # Plain builds go to $(BUILD); every variant has a directory of its own below it: $(BUILD)/gcc-asan, ...
 
@@ -15,6 +15,7 @@ DESTDIR ?=
 SAN     ?=
 HOOK    ?=
 SCHED   ?=
+NARROW  ?=
 CHECKED ?=
 USDT    ?=
 
@@ -36,13 +37,13 @@ $(error SAN is address or thread)
 endif
 endif
 
-VARIANT := $(notdir $(firstword $(CC)))$(SAN_NAME_$(SAN))$(if $(HOOK),-hook)$(if $(SCHED),-sched)$(if $(CHECKED),-checked)$(if $(USDT),-usdt)
+VARIANT := $(notdir $(firstword $(CC)))$(SAN_NAME_$(SAN))$(if $(HOOK),-hook)$(if $(SCHED),-sched)$(if $(NARROW),-narrow$(NARROW))$(if $(CHECKED),-checked)$(if $(USDT),-usdt)
 O := $(BUILD)$(if $(filter-out cc,$(VARIANT)),/$(VARIANT))
 
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 WARN   := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 FLAGS   = -std=c11 -D_GNU_SOURCE -Iinclude $(WARN) -fvisibility=hidden $(if $(PLAIN),,$(SAN_FLAGS_$(SAN))) \
-          $(if $(HOOK)$(SCHED),-DAMX_HOOK) $(if $(SCHED),-DAMX_SCHED) $(if $(CHECKED),-DAMX_CHECKED) $(if $(USDT),-DAMX_USDT) $(CFLAGS) $(CPPFLAGS)
+          $(if $(HOOK)$(SCHED),-DAMX_HOOK) $(if $(SCHED),-DAMX_SCHED) $(if $(NARROW),-DAMX_NARROW=$(NARROW)) $(if $(CHECKED),-DAMX_CHECKED) $(if $(USDT),-DAMX_USDT) $(CFLAGS) $(CPPFLAGS)
 LINK    = $(CC) $(CFLAGS) $(SAN_FLAGS_$(SAN)) $(LDFLAGS)
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo '  $(1) $@')

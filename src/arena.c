@@ -524,7 +524,7 @@ AMXI_SLOW static int claim_other(amx_t *h, uint32_t k, uint64_t w, amx_ref ref)
     struct amxi_block_body *b = amxi_block(h->seg, k);
     for (int i = 0; i < LOSSES; i++) {
         uint32_t state = AMXI_W0_STATE(w);
-        if (ref && (uint32_t)AMXI_W0_GEN(w) != AMXI_REF_GEN(ref))
+        if (ref && AMXI_W0_LIFE(w) != AMXI_REF_GEN(ref))
             return AMX_E_STALE;
         if (!amxi_state_live(state))
             return state <= AMX_STATE_CACHED ? AMX_E_DOUBLE_FREE : AMX_E_STALE;
@@ -584,7 +584,7 @@ static AMXI_INLINE int free_unit(amx_t *h, uint32_t k, amx_ref ref, bool by_ref)
     if (AMXI_UNLIKELY(!amxi_bit(h->bits, k)))
         return claim_and_free(h, k, ref);
     /* state, owner and 32 bits of the generation in one comparison */
-    if (AMXI_UNLIKELY(by_ref ? w << 8 != (ref << 32 | h->pat_alloc << 8) : AMXI_W0_TAG(w) != h->pat_alloc))
+    if (AMXI_UNLIKELY(by_ref ? !AMXI_W0_IS(w, ref, h->pat_alloc) : AMXI_W0_TAG(w) != h->pat_alloc))
         return claim_and_free(h, k, ref);
     /* where no block begins behind it, the slow path sees whether the sector ends there or the header is smashed */
     if (AMXI_UNLIKELY(u > h->uc || k + u >= h->units || !amxi_bit(h->bits, k + u) || amxi_ld32_rlx(h->wait) & 1))

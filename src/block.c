@@ -24,7 +24,7 @@ int amxi_find(const amx_t *h, amx_ref ref, uint32_t units, struct amxi_at *at)
     at->k = k;
     at->b = (struct amxi_block_body *)(void *)(h->data + (uint64_t)k * AMXI_UNIT);
     at->w = amxi_ld64_acq(&at->b->w0); /* pairs with the release of publish, give and transitions */
-    if ((uint32_t)AMXI_W0_GEN(at->w) != AMXI_REF_GEN(ref) || !amxi_state_live(AMXI_W0_STATE(at->w)))
+    if (AMXI_W0_LIFE(at->w) != AMXI_REF_GEN(ref) || !amxi_state_live(AMXI_W0_STATE(at->w)))
         return AMX_E_STALE;
     return AMX_OK;
 }
@@ -164,7 +164,7 @@ int amx_get_state(const amx_t *h, amx_ref ref, enum amx_order order, uint32_t *o
         return e;
     if (order == AMX_SEQ_CST) {
         at.w = amxi_ld64_sc(&at.b->w0); /* the user's own argument over several blocks' states */
-        if ((uint32_t)AMXI_W0_GEN(at.w) != AMXI_REF_GEN(ref) || !amxi_state_live(AMXI_W0_STATE(at.w)))
+        if (AMXI_W0_LIFE(at.w) != AMXI_REF_GEN(ref) || !amxi_state_live(AMXI_W0_STATE(at.w)))
             return AMX_E_STALE;
     }
     *out = AMXI_W0_STATE(at.w);

@@ -21,7 +21,7 @@ static uint64_t name_of(const struct amx_store *s, uint32_t i, uint64_t w)
     if (!s->h)
         return AMXI_SLOT(0, i, w);
     uint64_t at = (uint64_t)((unsigned char *)amxi_message_at(s, i) - s->segment);
-    return at / AMXI_UNIT << 32 | (uint32_t)AMXI_W0_GEN(w);
+    return at / AMXI_UNIT << 32 | AMXI_W0_LIFE(w);
 }
 
 static amxi_a64 *own_guard(const struct amx_store *s, uint32_t k)
@@ -53,7 +53,7 @@ int amxi_word_says_else(uint64_t w, amx_token token)
     uint32_t state = AMXI_W0_STATE(w);
     if (state != AMX_STATE_FREE && !amxi_slot_live(state))
         return AMX_E_CORRUPT;
-    if ((uint32_t)AMXI_W0_GEN(w) != AMXI_SLOT_GEN(token))
+    if (AMXI_W0_LIFE(w) != AMXI_SLOT_GEN(token))
         return AMX_E_STALE;
     switch (state) {
     case AMX_STATE_STORED:

@@ -50,7 +50,7 @@ static int entry_take(struct amxi_seg *s, bool inherit, uint32_t *tag, uint64_t 
     for (uint32_t i = 0; i < s->g.handles; i++) { /* one that this process closed: its blocks come along */
         amxi_a64 *word = &amxi_handle(s, i)->word;
         uint64_t w = amxi_ld64_rlx(word); /* the exchange compares */
-        *epoch = AMXI_H_EPOCH(w) + 1;
+        *epoch = AMXI_NEXT(AMXI_H_EPOCH(w), AMXI_H_BITS);
         if (AMXI_H_STATUS(w) == AMXI_H_CLOSED && AMXI_H_PEER(w) == s->peer &&
             amxi_cas64_acq(word, &w, AMXI_H_WORD(AMXI_H_OPEN, s->peer, *epoch))) { /* as its last thread left it */
             *tag = i + 1;
@@ -60,7 +60,7 @@ static int entry_take(struct amxi_seg *s, bool inherit, uint32_t *tag, uint64_t 
     for (uint32_t i = 0; i < s->g.handles; i++) {
         uint64_t w = amxi_ld64_rlx(&amxi_handle(s, i)->word);
         uint32_t st = AMXI_H_STATUS(w);
-        *epoch = AMXI_H_EPOCH(w) + 1;
+        *epoch = AMXI_NEXT(AMXI_H_EPOCH(w), AMXI_H_BITS);
         if ((st == AMXI_H_FREE || (inherit && (st == AMXI_H_DEAD || st == AMXI_H_QUIET))) &&
             entry_open(s, i, w, *epoch)) {
             *tag = i + 1;

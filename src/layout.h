@@ -28,6 +28,32 @@
 #define AMXI_UNIT       16u /* every size and offset of a block is a multiple of it */
 #define AMXI_UNIT_LOG2  4u
 
+/* Counters that tell former lives from the present one. Each is the top of its word, so that a carry leaves the word and
+ * meets no other field; they are compared for equality, or modulo. A test build may make all of them so narrow that they
+ * wrap in a moment (AMX_NARROW: bits of a generation). */
+#ifdef AMX_NARROW
+#define AMXI_GEN_BITS    AMX_NARROW
+#define AMXI_REF_BITS    (AMX_NARROW - 1) /* of a generation, in a reference */
+#define AMXI_S_BITS      2                /* epoch of a sector */
+#define AMXI_Q_BITS      1                /* round of a queue */
+#define AMXI_H_BITS      2                /* epoch of a handle */
+#define AMXI_O_BITS      2                /* epoch of a registered object */
+#define AMXI_TICKET_BITS 3
+#else
+#define AMXI_GEN_BITS    40
+#define AMXI_REF_BITS    32
+#define AMXI_S_BITS      44
+#define AMXI_Q_BITS      16
+#define AMXI_H_BITS      52
+#define AMXI_O_BITS      48
+#define AMXI_TICKET_BITS 56
+#endif
+#define AMXI_MASK(bits)      ((UINT64_C(1) << (bits)) - 1)
+#define AMXI_TOP(w, bits)    ((w) >> (64 - (bits)))
+#define AMXI_AS_TOP(v, bits) ((uint64_t)(v) << (64 - (bits)))
+/* The next of a counter where 0 means none. */
+#define AMXI_NEXT(v, bits)   ((((v) + 1) & AMXI_MASK(bits)) + !(((v) + 1) & AMXI_MASK(bits)))
+
 /* --- Head: page 0 --------------------------------------------------------------------------------------------- *
  *   0 magic | 8 layout, byte order | 16 word bits, head bytes | 24 features: compatible | 32 read-only compatible |
  *  40 incompatible | 48 id | 64 boot id | 80 size | 88 max size | 96 first generation | 104 created |
@@ -80,8 +106,8 @@ struct amxi_object_body {
 static_assert(sizeof(struct amxi_object_body) == 64, "one line");
 #define AMXI_O_STATUS(w)      ((uint32_t)((w)&0xf))
 #define AMXI_O_TAG(w)         ((uint32_t)((w) >> 4 & 0xfff))
-#define AMXI_O_EPOCH(w)       ((w) >> 16)
-#define AMXI_O_WORD(st, t, e) ((uint64_t)(st) | (uint64_t)(t) << 4 | (uint64_t)(e) << 16)
+#define AMXI_O_EPOCH(w)       AMXI_TOP(w, AMXI_O_BITS)
+#define AMXI_O_WORD(st, t, e) ((uint64_t)(st) | (uint64_t)(t) << 4 | AMXI_AS_TOP(e, AMXI_O_BITS))
 
 struct amxi_head_body {
     /* Constants: written before the segment is visible, never again. Plain fields: nobody races. */
@@ -154,11 +180,13 @@ struct amxi_peer_body {
     amxi_a64 since_ns; /* wall clock */
 };
 static_assert(sizeof(struct amxi_peer_body) == 64, "one line");
-#define AMXI_PEER_STATUS(w)   ((uint32_t)((w)&0xff))
-#define AMXI_PEER_TICKET(w)   ((w) >> 8)
-#define AMXI_PEER_WORD(st, t) ((uint64_t)(st) | (uint64_t)(t) << 8)
-#define AMXI_LOCK_ATTACH      (INT64_C(1) << 56) /* byte that attach read-locks; who removes the name write-locks it */
-#define AMXI_LOCK_TICKET      (INT64_C(1) << 57) /* + ticket (mod 2^56) */
+#define AMXI_PEER_STATUS(w)     ((uint32_t)((w)&0xff))
+#define AMXI_PEER_TICKET(w)     AMXI_TOP(w, AMXI_TICKET_BITS)
+#define AMXI_PEER_WORD(st, t)   ((uint64_t)(st) | AMXI_AS_TOP(t, AMXI_TICKET_BITS))
+/* Was ticket t given after u? Modulo: the nearer way. */
+#define AMXI_TICKET_AFTER(t, u) ((((t) - (u)-1) & AMXI_MASK(AMXI_TICKET_BITS)) < AMXI_MASK(AMXI_TICKET_BITS - 1))
+#define AMXI_LOCK_ATTACH        (INT64_C(1) << 56) /* byte that attach read-locks; who removes the name write-locks it */
+#define AMXI_LOCK_TICKET        (INT64_C(1) << 57) /* + ticket (mod 2^56) */
 
 /* --- Handles: two lines per handle, and its guards ------------------------------------------------------------ *
  * line 0: 0 word {status 4, peer 8, epoch 52} | 8 purging, giving | 16 objects | 24 flow[4]: the tenant | 56 reserved
@@ -207,8 +235,8 @@ static_assert(offsetof(struct amxi_handle_body, handed) == 120, "own line");
 static_assert(sizeof(struct amxi_handle_body) == 128, "two lines");
 #define AMXI_H_STATUS(w)      ((uint32_t)((w)&0xf))
 #define AMXI_H_PEER(w)        ((uint32_t)((w) >> 4 & 0xff))
-#define AMXI_H_EPOCH(w)       ((w) >> 12)
-#define AMXI_H_WORD(st, p, e) ((uint64_t)(st) | (uint64_t)(p) << 4 | (uint64_t)(e) << 12)
+#define AMXI_H_EPOCH(w)       AMXI_TOP(w, AMXI_H_BITS)
+#define AMXI_H_WORD(st, p, e) ((uint64_t)(st) | (uint64_t)(p) << 4 | AMXI_AS_TOP(e, AMXI_H_BITS))
 /* Guards: handles * guards words, each a message that the tenant reads (guard.c), or 0; written by the tenant. */
 /* amx_id of a handle: epoch << 12 | entry + 1. */
 #define AMXI_ID(tag, epoch)   ((uint64_t)(epoch) << 12 | (tag))
@@ -247,12 +275,12 @@ static_assert(offsetof(struct amxi_sector_body, sl) == 44, "sector");
 static_assert(offsetof(struct amxi_sector_body, head) == 64, "one line before the heads");
 #define AMXI_S_KIND(w)       ((uint32_t)((w)&0xf))
 #define AMXI_S_WHO(w)        ((uint32_t)((w) >> 4 & 0xffff))
-#define AMXI_S_EPOCH(w)      ((w) >> 20)
-#define AMXI_S_WORD(k, o, e) ((uint64_t)(k) | (uint64_t)(o) << 4 | (uint64_t)(e) << 20)
+#define AMXI_S_EPOCH(w)      AMXI_TOP(w, AMXI_S_BITS)
+#define AMXI_S_WORD(k, o, e) ((uint64_t)(k) | (uint64_t)(o) << 4 | AMXI_AS_TOP(e, AMXI_S_BITS))
 #define AMXI_Q_ENTRY(a)      ((uint32_t)(a))
 #define AMXI_Q_COUNT(a)      ((uint32_t)((a) >> 32 & 0xffff))
-#define AMXI_Q_ROUND(a)      ((uint32_t)((a) >> 48))
-#define AMXI_Q_WORD(e, c, r) ((uint64_t)(e) | (uint64_t)(c) << 32 | (uint64_t)(r) << 48)
+#define AMXI_Q_ROUND(a)      ((uint32_t)AMXI_TOP(a, AMXI_Q_BITS))
+#define AMXI_Q_WORD(e, c, r) ((uint64_t)(e) | (uint64_t)(c) << 32 | AMXI_AS_TOP(r, AMXI_Q_BITS))
 
 /* Hints, two bytes per sector in two arrays: avail = bin of the largest free block, 255 all of it, 0 nothing;
  * backlog = the queue is not empty. They may lie: whoever believes them looks again inside. */
@@ -280,19 +308,24 @@ struct amxi_free_body {
 static_assert(sizeof(struct amxi_block_body) == 16, "header");
 #define AMXI_UNITS_MIN      2u /* smallest block: header, two links, footer */
 #define AMXI_UNITS_MAX      (1u << 19)
-#define AMXI_GEN_MASK       ((UINT64_C(1) << 40) - 1)
-#define AMXI_W0(st, own, g) ((uint64_t)(st) | (uint64_t)(own) << 12 | (uint64_t)(g) << 24)
+#define AMXI_GEN_MASK       AMXI_MASK(AMXI_GEN_BITS)
+#define AMXI_W0(st, own, g) ((uint64_t)(st) | (uint64_t)(own) << 12 | AMXI_AS_TOP(g, AMXI_GEN_BITS))
 #define AMXI_W0_STATE(w)    ((uint32_t)((w)&0xfff))
 #define AMXI_W0_OWNER(w)    ((uint32_t)((w) >> 12 & 0xfff))
 #define AMXI_W0_TAG(w)      ((uint32_t)((w)&0xffffff)) /* state and owner */
-#define AMXI_W0_GEN(w)      ((w) >> 24)
-#define AMXI_GEN_ONE        (UINT64_C(1) << 24) /* added to w0: next generation */
+#define AMXI_W0_GEN(w)      AMXI_TOP(w, AMXI_GEN_BITS)
+#define AMXI_W0_LIFE(w)     ((uint32_t)(AMXI_W0_GEN(w) & AMXI_MASK(AMXI_REF_BITS))) /* as a reference has it */
+#define AMXI_GEN_ONE        AMXI_AS_TOP(1, AMXI_GEN_BITS)                           /* added to w0: next generation */
 #define AMXI_W1(size, link) ((uint64_t)(size) | (uint64_t)(link) << 20)
 #define AMXI_W1_SIZE(w)     ((uint32_t)((w)&0xfffff))
 #define AMXI_W1_LINK(w)     ((uint32_t)((w) >> 20 & 0x1fffff))
-#define AMXI_REF(pu, w0)    ((uint64_t)(pu) << 32 | (uint32_t)((w0) >> 24)) /* pu: payload offset in units */
+#define AMXI_REF(pu, w0)    ((uint64_t)(pu) << 32 | AMXI_W0_LIFE(w0)) /* pu: payload offset in units */
 #define AMXI_REF_UNIT(r)    ((uint32_t)((r) >> 32))
 #define AMXI_REF_GEN(r)     ((uint32_t)(r))
+/* Is w0 that of the life which the reference names, with this state and owner? In one comparison. */
+#define AMXI_W0_IS(w, ref, tag)                                                                                        \
+    ((w) << (AMXI_GEN_BITS - AMXI_REF_BITS) ==                                                                         \
+     (AMXI_AS_TOP(ref, AMXI_REF_BITS) | (tag) << (AMXI_GEN_BITS - AMXI_REF_BITS)))
 
 static inline bool amxi_state_live(uint32_t state)
 {

@@ -271,7 +271,7 @@ static int finish(struct amx_write *g, uint32_t state)
     p.w = amxi_ld64_rlx(p.word); /* ours since we claimed it */
     const bool reserved = AMXI_W0_STATE(p.w) == AMX_STATE_ALLOCATED;
     if ((!reserved && AMXI_W0_STATE(p.w) != AMX_STATE_WRITING) || AMXI_W0_OWNER(p.w) != s->owner ||
-        (uint32_t)AMXI_W0_GEN(p.w) != AMXI_SLOT_GEN(g->token))
+        AMXI_W0_LIFE(p.w) != AMXI_SLOT_GEN(g->token))
         return AMX_E_STALE;
     if (state == AMX_STATE_STORED) {
         amxi_st32_sc(&p.m->size, g->size); /* 3 sc: as in reserve */
@@ -314,7 +314,7 @@ int amx_msg_free(struct amx_store *store, amx_token token)
     if (e)
         return e;
     e = amxi_message_claim(store, &p, token); /* 1 */
-    if (e == AMX_E_STALE && AMXI_W0_STATE(p.w) == AMX_STATE_FREE && (uint32_t)AMXI_W0_GEN(p.w) == AMXI_SLOT_GEN(token))
+    if (e == AMX_E_STALE && AMXI_W0_STATE(p.w) == AMX_STATE_FREE && AMXI_W0_LIFE(p.w) == AMXI_SLOT_GEN(token))
         return AMX_E_DOUBLE_FREE;
     if (e)
         return e == AMX_E_BORROWED ? AMX_E_BORROW_ACTIVE : e;

@@ -61,7 +61,7 @@ int amxi_word_move(amxi_a64 *word, uint64_t *w, uint64_t to);
 int amxi_word_says_else(uint64_t w, amx_token token);
 static inline int amxi_word_says(uint64_t w, amx_token token)
 {
-    bool stored = AMXI_W0_STATE(w) == AMX_STATE_STORED && (uint32_t)AMXI_W0_GEN(w) == AMXI_SLOT_GEN(token);
+    bool stored = AMXI_W0_STATE(w) == AMX_STATE_STORED && AMXI_W0_LIFE(w) == AMXI_SLOT_GEN(token);
     return AMXI_LIKELY(stored) ? AMX_OK : amxi_word_says_else(w, token);
 }
 /* Read guards on place i, whose word is w, by all views. */

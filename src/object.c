@@ -31,7 +31,7 @@ static uint8_t *payload_of(const struct amxi_seg *s, uint64_t ref, uint64_t *byt
         return NULL;
     struct amxi_block_body *b = amxi_block(s, k);
     uint64_t w = amxi_ld64_rlx(&b->w0); /* published before what led us here: an entry, or a look-up */
-    if (!amxi_state_live(AMXI_W0_STATE(w)) || AMXI_W0_OWNER(w) || (uint32_t)AMXI_W0_GEN(w) != AMXI_REF_GEN(ref))
+    if (!amxi_state_live(AMXI_W0_STATE(w)) || AMXI_W0_OWNER(w) || AMXI_W0_LIFE(w) != AMXI_REF_GEN(ref))
         return NULL;
     uint32_t u = AMXI_W1_SIZE(amxi_ld64_rlx(&b->w1));
     if (!u) {
@@ -179,7 +179,7 @@ int amx_object_add(amx_t *h, const struct amx_object *object, uint64_t *id)
         return AMX_E_INVAL;
     for (uint32_t i = 0; i < AMX_OBJECTS; i++) {
         struct amxi_object_body *b = amxi_object(s, i);
-        uint64_t w = word_of(s, i), epoch = AMXI_O_EPOCH(w) + 1;
+        uint64_t w = word_of(s, i), epoch = AMXI_NEXT(AMXI_O_EPOCH(w), AMXI_O_BITS);
         if (AMXI_O_STATUS(w) != AMXI_O_FREE ||
             !amxi_cas64_rel(&b->word, &w, AMXI_O_WORD(AMXI_O_MAKING, h->tag, epoch))) /* 1 our handle is open */
             continue;

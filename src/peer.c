@@ -85,7 +85,7 @@ struct amxi_seg *amxi_forks_find(const amx_t *owner)
  * Killed after 1: the kernel drops the locks. After 2: recovery finds the lock free and no pid word of this ticket,
  * and takes the entry back. No entry is locked before it is owned, so whoever stops in here hides nobody.
  */
-#define TICKET_MASK ((UINT64_C(1) << 56) - 1)
+#define TICKET_MASK AMXI_MASK(AMXI_TICKET_BITS)
 
 static int64_t lock_byte(uint64_t ticket)
 {
@@ -266,14 +266,14 @@ void amxi_peer_unlock(struct amxi_seg *s)
 static bool replaced(const struct amxi_seg *s, uint64_t ticket, const struct amxi_os_proc *who,
                      const struct amxi_os_proc *self, uint64_t base)
 {
-    if (base == (uint64_t)(uintptr_t)s->base && (!s->ticket || ticket < s->ticket) && who->pid == self->pid &&
-        who->start_time == self->start_time)
+    if (base == (uint64_t)(uintptr_t)s->base && (!s->ticket || AMXI_TICKET_AFTER(s->ticket, ticket)) &&
+        who->pid == self->pid && who->start_time == self->start_time)
         return true;
     for (uint32_t j = 0; j < s->g.peers; j++) {
         const struct amxi_peer_body *p = amxi_peer(s, j);
         uint64_t w = amxi_ld64_rlx(&p->word), t = AMXI_PEER_TICKET(w);
         uint64_t pid = amxi_ld64_acq(&p->pid); /* as in amxi_peer_dead */
-        if (AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && t > ticket && pid == (who->pid | t << 32) &&
+        if (AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && AMXI_TICKET_AFTER(t, ticket) && pid == (who->pid | t << 32) &&
             amxi_ld64_rlx(&p->start_time) == who->start_time &&
             amxi_ld64_rlx(&p->pid_ns) == (who->pid_ns | (uint64_t)who->boot << 32) &&
             amxi_ld64_rlx(&p->map_base) == base)

@@ -391,7 +391,7 @@ static void tell_gifts(amx_t *h, struct dead *d)
         struct amxi_block_body *b = amxi_block(s, k);
         uint64_t w = amxi_ld64_rlx(&b->w0); /* not older than the gift: we know of the giver's death */
         uint32_t owner = AMXI_W0_OWNER(w);
-        if ((uint32_t)AMXI_W0_GEN(w) != AMXI_REF_GEN(ref) || !amxi_state_live(AMXI_W0_STATE(w)) || !owner ||
+        if (AMXI_W0_LIFE(w) != AMXI_REF_GEN(ref) || !amxi_state_live(AMXI_W0_STATE(w)) || !owner ||
             owner > s->g.handles || is_dead(d, owner) || owner == h->tag)
             continue;
         d->sum.given_blocks++;

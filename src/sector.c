@@ -77,7 +77,7 @@ void amxi_gclock_past(struct amxi_sec *x, uint64_t gen)
 {
     uint64_t now = amxi_ld64_rlx(&x->b->gclock), next = (gen + 1) & AMXI_GEN_MASK;
     uint64_t ahead = (next - now) & AMXI_GEN_MASK;
-    if (ahead && ahead < UINT64_C(1) << 39)
+    if (ahead && ahead <= AMXI_MASK(AMXI_GEN_BITS - 1))
         amxi_st64_rlx(&x->b->gclock, next);
 }
 
@@ -368,7 +368,7 @@ int amxi_sec_drain(struct amxi_sec *x, uint32_t max, uint32_t *count)
                 amxi_st64_rlx(&x->b->drain, d);
                 amxi_cb();
                 /* 2 take all. acquire: pairs with the release of push: links, and what the pusher did to the payload */
-            } while (!amxi_cas64_acq(x->acked, &a, AMXI_Q_WORD(0, 0, (AMXI_Q_ROUND(a) + 1) & 0xffff)));
+            } while (!amxi_cas64_acq(x->acked, &a, AMXI_Q_WORD(0, 0, AMXI_Q_ROUND(a) + 1)));
             taken = true;
         }
         if (*count >= max)

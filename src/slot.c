@@ -131,7 +131,7 @@ static int find(const struct amx_pool *p, amx_slot slot, enum amxi_pool_use use,
     uint32_t state = AMXI_W0_STATE(at->w);
     if (!legal(at->x, state))
         return AMX_E_CORRUPT;
-    return !amxi_state_live(state) || (uint32_t)AMXI_W0_GEN(at->w) != AMXI_SLOT_GEN(slot) ? AMX_E_STALE : AMX_OK;
+    return !amxi_state_live(state) || AMXI_W0_LIFE(at->w) != AMXI_SLOT_GEN(slot) ? AMX_E_STALE : AMX_OK;
 }
 
 int amxi_pool_block(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i, uint64_t w, amx_ref *block,
@@ -454,7 +454,7 @@ int amx_pool_free(struct amx_pool *pool, amx_slot slot)
         uint32_t state = AMXI_W0_STATE(at.w);
         if (!legal(at.x, state))
             return AMX_E_CORRUPT;
-        if ((uint32_t)AMXI_W0_GEN(at.w) != AMXI_SLOT_GEN(slot))
+        if (AMXI_W0_LIFE(at.w) != AMXI_SLOT_GEN(slot))
             return AMX_E_STALE;
         if (!amxi_state_live(state))
             return AMX_E_DOUBLE_FREE;

@@ -6,7 +6,7 @@
 #include "amx_pool.h"
 #include "pool.h"
 
-#define AMXI_SLOT(c, i, w) ((uint64_t)((c) + 1u) << 56 | (uint64_t)(i) << 32 | (uint32_t)AMXI_W0_GEN(w))
+#define AMXI_SLOT(c, i, w) ((uint64_t)((c) + 1u) << 56 | (uint64_t)(i) << 32 | AMXI_W0_LIFE(w))
 #define AMXI_SLOT_GEN(s)   ((uint32_t)(s))
 
 /* In flags of a view: its slots are messages. Not in the pool's head. */

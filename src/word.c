@@ -25,7 +25,7 @@ int amxi_word_change(amxi_a64 *word, uint64_t *w, uint32_t gen, struct amxi_chan
 {
     for (;;) { /* ends when the word stands still: each loss is another's change of this very word */
         uint32_t state = AMXI_W0_STATE(*w), owner = AMXI_W0_OWNER(*w);
-        if ((uint32_t)AMXI_W0_GEN(*w) != gen || !amxi_state_live(state))
+        if (AMXI_W0_LIFE(*w) != gen || !amxi_state_live(state))
             return AMX_E_STALE;
         if (c->expected != AMXI_CHANGE_ANY && state != c->expected)
             return AMX_E_STATE;

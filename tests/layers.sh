@@ -68,6 +68,8 @@ verdict "no <stdatomic.h> in public headers" "$(grep -n 'stdatomic\.h>' include/
 verdict "atomics only in atomic.h" "$(grep -nE '\b(__atomic_|__sync_|_Atomic\b|atomic_(load|store|fetch|exchange|compare))|stdatomic\.h|\bvolatile\b' \
     src/*.[ch] | grep -v '^src/atomic\.h:')"
 
+verdict "no access past the helpers of atomic.h" "$(grep -nE '(->|\.)v_\b' src/*.[ch] | grep -v '^src/atomic\.h:')"
+
 objects=("$build"/src/*.o)
 if ! [ -f "${objects[0]}" ] || ! [ -f "$build/libamx.so" ]; then
     echo "not ok the library is built in $build"

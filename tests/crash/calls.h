@@ -170,7 +170,7 @@ static inline int give_word(amx_t *h, const struct call *c)
         return e;
     amxi_a64 *word = (amxi_a64 *)p + c->offset / 8;
     uint64_t w = amxi_ld64_acq(word); /* as in take_word */
-    return amxi_word_give(h, c->got, word, &w, (uint32_t)AMXI_W0_GEN(w), c->to);
+    return amxi_word_give(h, c->got, word, &w, AMXI_W0_LIFE(w), c->to);
 }
 
 /* Does it with the handle of `who`, and leaves the results in c. Everything that it changes in the segment, the call of

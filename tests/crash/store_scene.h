@@ -221,7 +221,7 @@ static inline unsigned policy_has_done(void)
         struct message *m = &sc.store.message[i];
         uint64_t w = amxi_ld64_rlx(amxi_pool_word_at(amxi_store_part(&s), AMX_SLOT_INDEX(m->token)));
         message_settled(m);
-        if (AMXI_W0_STATE(w) != AMX_STATE_FREE && (uint32_t)AMXI_W0_GEN(w) == AMXI_SLOT_GEN(m->token))
+        if (AMXI_W0_STATE(w) != AMX_STATE_FREE && AMXI_W0_LIFE(w) == AMXI_SLOT_GEN(m->token))
             continue;
         drop_message(m);
         gone++;
@@ -468,10 +468,9 @@ static inline int judge_message(const struct amx_store_message *a, void *ctx)
     see->listed++;
     uint64_t w = amxi_ld64_rlx(amxi_pool_word_at(amxi_store_part(see->s), a->index));
     bool is = message_is(see, a, m) && /* others may have had a place that is free */
-              (a->state == AMX_STATE_FREE || (uint32_t)AMXI_W0_GEN(w) == AMXI_SLOT_GEN(m->token));
+              (a->state == AMX_STATE_FREE || AMXI_W0_LIFE(w) == AMXI_SLOT_GEN(m->token));
     if (!is && m->at_stake && m->may & MAY_GONE && sc.store.more) /* it went for a new one, which has its place */
-        is = (uint32_t)AMXI_W0_GEN(w) != AMXI_SLOT_GEN(m->token) &&
-             (a->state == AMX_STATE_FREE || is_new_message(see, a));
+        is = AMXI_W0_LIFE(w) != AMXI_SLOT_GEN(m->token) && (a->state == AMX_STATE_FREE || is_new_message(see, a));
     if (!is)
         print_error("message %u: state %u, owner %u, generation %" PRIu64
                     "; listed: generation %u, writer %d, %s%s%s\n",

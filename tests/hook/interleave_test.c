@@ -88,8 +88,8 @@ static void every_pair_at_every_store(void **state)
 
     (void)state;
     open_scene();
-    for (int first = 0; first < OPS; first++)
-        for (int second = 0; second < OPS; second++)
+    for (int first = 0; first < TABLES; first++)
+        for (int second = 0; second < TABLES; second++)
             for (int how = 0; how < 4; how++) {
                 scene.warm = how & 2;
                 for (long n = how % step; pair((enum op)first, (enum op)second, how & 1, n); n += step)

@@ -42,22 +42,29 @@ enum op {
     ACK_MIDDLE,
     COALESCE_MIDDLE,
     COALESCE_RIGHT,
+    TABLES, /* from here on entries of tables: under the scheduler alone (tests/sched/explore.h) */
+    RENEW = TABLES,
+    ENTER,
+    ROOT,
+    GIVE_AWAY,
     OPS
 };
 
-static const char *const names[OPS] = {"alloc",         "alloc another size",
-                                       "alloc aligned", "alloc large",
-                                       "free left",     "free middle",
-                                       "free right",    "free public",
-                                       "free large",    "grow",
-                                       "shrink",        "move large",
-                                       "publish",       "adopt",
-                                       "give",          "set_state",
-                                       "keep",          "transition",
-                                       "trim",          "heal",
-                                       "recover",       "ack left",
-                                       "ack middle",    "coalesce middle",
-                                       "coalesce right"};
+static const char *const names[OPS] = {"alloc",          "alloc another size",
+                                       "alloc aligned",  "alloc large",
+                                       "free left",      "free middle",
+                                       "free right",     "free public",
+                                       "free large",     "grow",
+                                       "shrink",         "move large",
+                                       "publish",        "adopt",
+                                       "give",           "set_state",
+                                       "keep",           "transition",
+                                       "trim",           "heal",
+                                       "recover",        "ack left",
+                                       "ack middle",     "coalesce middle",
+                                       "coalesce right", "renew",
+                                       "enter",          "root",
+                                       "give away"};
 
 struct thing {
     amx_ref ref;     /* at the beginning */
@@ -67,6 +74,7 @@ struct thing {
     size_t sure; /* bytes that must be as stamped */
     int ends;    /* calls that said that they had ended its life */
     bool maybe;  /* or that did not say whether they had */
+    int by;      /* of fresh ones: which of scene.h made it */
 };
 
 static struct scene {
@@ -136,15 +144,14 @@ static inline void scene_set(void)
 
 static void fresh(amx_t *h, amx_ref ref, size_t n)
 {
+    must(scene.made < FRESH);
     struct thing *t = &scene.fresh[scene.made++];
-
-    must(scene.made <= FRESH);
+    *t = (struct thing){.ref = ref, .now = ref, .key = ref ^ 1}; /* before others go on */
+    while (amx_raw_base(scene.h[t->by]) != amx_raw_base(h))
+        t->by++;
     must(usable_of(h, ref) >= n);
-    memset(t, 0, sizeof *t);
-    t->ref = t->now = ref;
-    t->key = ref ^ 1;
-    t->sure = usable_of(h, ref);
     mark(h, ref, t->key);
+    t->sure = usable_of(h, ref);
 }
 
 static void got(amx_t *h, int rc, amx_ref ref, size_t n, bool may_be_busy)
@@ -281,6 +288,10 @@ static void act(amx_t *h, enum op op)
     case COALESCE_RIGHT:
         coalesced(h, op == COALESCE_MIDDLE ? MIDDLE : RIGHT);
         break;
+    case RENEW:
+    case ENTER:
+    case ROOT:
+    case GIVE_AWAY:
     case OPS:
         break;
     }

@@ -222,8 +222,9 @@ static void leave_succeed(int fiber)
 static int tell_peer(const struct amx_peer *p, void *ctx)
 {
     const struct amxi_seg *s = ctx;
-    must(p->ticket <= amxi_ld64_rlx(&amxi_head(s)->tickets));
-    if (p->ticket > me(2)->seg->ticket && p->pid)
+    uint64_t last = amxi_ld64_rlx(&amxi_head(s)->tickets) & AMXI_MASK(AMXI_TICKET_BITS);
+    must(!AMXI_TICKET_AFTER(p->ticket, last));
+    if (AMXI_TICKET_AFTER(p->ticket, me(2)->seg->ticket) && p->pid)
         must(strcmp(p->name, "next") == 0);
     if (p->ticket == me(0)->seg->ticket)
         must(strcmp(p->name, "next") != 0);
@@ -274,7 +275,7 @@ static void enter_dead(int fiber)
     for (uint32_t i = 0; i < s->g.peers; i++) {
         uint64_t pid = amxi_ld64_rlx(&amxi_peer(s, i)->pid),
                  t = AMXI_PEER_TICKET(amxi_ld64_rlx(&amxi_peer(s, i)->word));
-        if (t > me(2)->seg->ticket && pid >> 32 == (uint32_t)t)
+        if (AMXI_TICKET_AFTER(t, me(2)->seg->ticket) && pid >> 32 == (uint32_t)t)
             must(!amxi_peer_dead(s, i, t));
     }
 }

@@ -176,6 +176,14 @@ static const enum item item_of[OPS] = {
         S_PLAIN_FREE_LOST, S_PLAIN_FREE_LOST, S_PLAIN_ALLOC                                                            \
     }
 
+/* Accesses to the segment while the others stand still, at most: an allocation that finds nothing recovers the dead, once. */
+#define ALONE_MAX                                                                                                      \
+    [S_ALLOC] = 1800, [S_ALLOC_LARGER] = 1800, [S_CYCLE] = 1800, [S_ALLOC_WAIT] = 1800, [S_SWAP] = 1800,               \
+    [S_FREE_MINE] = 8, [S_FREE_THEIRS] = 8, [S_FREE_PUBLIC] = 8, [S_FREE_LOST] = 8, [S_PUBLISH] = 4, [S_ADOPT] = 8,    \
+    [S_GIVE] = 14, [S_GIVE_LOST] = 14, [S_SET_STATE] = 4, [S_KEEP] = 8, [S_TRANSITION] = 4, [S_EXTEND] = 700,          \
+    [S_RECOVER] = 2500, [S_LOOK] = 500, [S_PLAIN_ALLOC] = 14, [S_PLAIN_FREE] = 8, [S_PLAIN_FREE_LOST] = 8,             \
+    [S_PLAIN_GIVE_LOST] = 4, [S_PLAIN_RECOVER] = 12
+
 struct thing {
     amx_slot ref; /* at the beginning; 0: there is none */
     amx_slot now; /* after it was given */
@@ -289,6 +297,9 @@ static void scene_set(void)
             must_ok(amx_pool_attach_block(scene.h[i], scene.block, 0, &three, &scene.view[i]));
         must_ok(i ? amx_pool_attach(m, n, 0, &one, &scene.plain[i]) : amx_pool_init(m, n, 0, &one, &scene.plain[0]));
     }
+    slots_before_the_wrap(&scene.view[0].part[0]);
+    slots_before_the_wrap(&scene.view[0].part[1]);
+    slots_before_the_wrap(&scene.plain[0].part[0]);
     has(MINE, 0, 16, false);
     must_ok(amx_pool_set_state(&scene.view[0], scene.item[MINE].ref, 50));
     scene.item[MINE].state[0] = 50;
@@ -596,6 +607,24 @@ static void act(amx_t *h, enum op op)
     case OPS:
         break;
     }
+}
+
+/* In a slot, or in no pool. Extents are blocks as any others. */
+static bool in_slot_or_outside(const struct amx_pool *p, const unsigned char *at)
+{
+    if (at < p->base || at >= p->base + amxi_pool_head_at(p->base)->bytes.v_)
+        return true;
+    for (uint32_t c = 0; c < p->n; c++) {
+        const unsigned char *first = (const unsigned char *)amxi_pool_data_at(&p->part[c], 0);
+        if (at >= first && at < (const unsigned char *)amxi_pool_data_at(&p->part[c], p->part[c].count))
+            return true;
+    }
+    return false;
+}
+
+static bool payload_at(const unsigned char *at)
+{
+    return in_slot_or_outside(&scene.view[0], at) && in_slot_or_outside(&scene.plain[0], at);
 }
 
 /* --- The judge --------------------------------------------------------------------------------------------------- */

@@ -21,7 +21,8 @@ MORE_TESTS += tests/sched/short.sh tests/ordering.sh
 schedules:
 	@tests/need.sh test
 	$(SUB) $(addprefix $(BUILD)/gcc-sched/tests/sched/,schedules pools stores) CC=gcc SAN= HOOK= SCHED=1
-	@tests/sched/run.sh $(BUILD)/gcc-sched/tests/sched $(BUILD)/sched-mutants
+	$(SUB) $(addprefix $(BUILD)/gcc-sched-narrow4/tests/sched/,schedules pools stores) CC=gcc SAN= HOOK= SCHED=1 NARROW=4
+	@tests/sched/run.sh $(BUILD)/gcc-sched/tests/sched $(BUILD)/gcc-sched-narrow4/tests/sched $(BUILD)/sched-mutants
 orders:
 	@tests/need.sh test
 	@tests/sched/weaken.sh $(BUILD)/orders

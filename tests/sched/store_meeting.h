@@ -124,6 +124,14 @@ static const struct about {
         M_RESERVE, M_SWAP, M_RECOVER                                                                                   \
     }
 
+/* Accesses to the segment while the others stand still, at most: a store that finds no place recovers the dead, once. */
+#define ALONE_MAX                                                                                                      \
+    [M_STORE] = 1200, [M_RESERVE] = 1200, [M_RESERVE_DISCARD] = 1200, [M_SWAP] = 1200, [M_READ] = 24,                  \
+    [M_READ_TWICE] = 36, [M_UNSHARE] = 180, [M_CHANGE] = 60, [M_SPOIL] = 60, [M_DISCARD] = 60, [M_FREE] = 34,          \
+    [M_MEND] = 48, [M_CHANGE_BAD] = 60, [M_FREE_BAD] = 36, [M_CHANGE_HELD] = 60, [M_FREE_HELD] = 34,                   \
+    [M_MEND_HALF] = 48, [M_FREE_HALF] = 34, [M_READ_ASIDE] = 24, [M_FREE_ASIDE] = 34, [M_EVICT] = 140,                 \
+    [M_RECOVER] = 2000, [M_LOOK] = 600
+
 struct thing {
     amx_token token; /* 0: there is none */
     uint64_t value;  /* what was written last, by whoever was alone with it */
@@ -138,8 +146,8 @@ static struct scene {
     struct thing item[ITEMS];
     struct thing fresh[FRESH];
     int made;
-    uint64_t values;
-    unsigned evicted; /* of those that are listed, by calls that said so */
+    uint32_t values[DEPTH + 1]; /* how many each fiber has written; the last: the scene */
+    unsigned evicted;           /* of those that are listed, by calls that said so */
     uint32_t hard;
     enum op op[DEPTH];
     bool mortal; /* one of them may die in the middle */
@@ -161,18 +169,18 @@ static int fiber_of(const amx_t *h)
     return i;
 }
 
-/* Its word, as no fiber sees it. */
+/* Its word as it is, whatever a model of memory lets the fiber see. */
 static uint64_t word_of(amx_token t)
 {
-    return amxi_pool_word_at(amxi_store_part(&scene.view[0]), AMX_SLOT_INDEX(t))->v_;
+    return peek(amxi_pool_word_at(amxi_store_part(&scene.view[0]), AMX_SLOT_INDEX(t)));
 }
 
 static bool is_life(uint64_t w, amx_token t)
 {
-    return (uint32_t)AMXI_W0_GEN(w) == AMXI_SLOT_GEN(t);
+    return AMXI_W0_LIFE(w) == AMXI_SLOT_GEN(t);
 }
 
-/* Messages that are stored, in whatever hands. */
+/* Messages that are stored, in whatever hands; at one moment, and so no access of anybody. */
 static uint32_t stored_now(void)
 {
     uint32_t n = 0;
@@ -184,6 +192,12 @@ static uint32_t stored_now(void)
 }
 
 /* --- Contents: a value, its complement, and often the value again; the size says whether ---------- */
+
+/* The next of this fiber, whatever others have written. */
+static uint64_t new_value(int fiber)
+{
+    return (uint64_t)(fiber + 1) << 16 | ((uint32_t)fiber + ++scene.values[fiber]);
+}
 
 static uint32_t size_for(uint64_t value)
 {
@@ -215,10 +229,10 @@ static void is_value(const struct thing *t, const void *payload, const struct am
     must(header->sequence == t->value);
 }
 
-static void write_value(struct thing *t, struct amx_write *g, bool reserved, uint32_t owner)
+static void write_value(struct thing *t, struct amx_write *g, int me, bool reserved, uint32_t owner)
 {
     amxi_a64 *p = g->payload;
-    uint64_t v = ++scene.values;
+    uint64_t v = new_value(me);
     if (!reserved)
         inside(t->token, true, owner);
     t->value = v;
@@ -246,7 +260,7 @@ static struct amx_message_header header_of(uint64_t value)
 static void put(struct amx_store *s, enum item i)
 {
     struct thing *t = &scene.item[i];
-    t->value = ++scene.values;
+    t->value = new_value(DEPTH);
     struct amx_message_header h = header_of(t->value);
     uint64_t p[WORDS_OF] = {t->value, ~t->value, t->value};
     must_ok(amx_msg_store(s, &h, p, size_for(t->value), &t->token));
@@ -290,10 +304,11 @@ static void scene_set(void)
         .marks = {.policy = scene.warm ? AMX_POLICY_EVICT : AMX_POLICY_REJECT, .hard_items = scene.hard}};
     scene.made = 0;
     scene.evicted = 0;
-    scene.values = 100;
+    memset(scene.values, 0, sizeof scene.values);
     memset(scene.item, 0, sizeof scene.item);
     memset(scene.fresh, 0, sizeof scene.fresh);
     must_ok(amx_store_create(scene.h[0], &c, &scene.block, &scene.view[0]));
+    slots_before_the_wrap(amxi_store_part(&scene.view[0]));
     for (int i = 1; i < DEPTH; i++)
         must_ok(amx_store_attach_block(scene.h[i], scene.block, &c, &scene.view[i]));
     must_ok(amx_store_attach_block(dead, scene.block, &c, &view));
@@ -392,7 +407,7 @@ static void is_stored(amx_token token, uint64_t value)
 
 static void store_one(struct amx_store *s, int me)
 {
-    uint64_t v = ++scene.values, p[WORDS_OF] = {v, ~v, v};
+    uint64_t v = new_value(me), p[WORDS_OF] = {v, ~v, v};
     struct amx_message_header h = header_of(v);
     amx_token token = AMX_TOKEN_INVALID;
     if (!no_place(me, amx_msg_store(s, &h, p, size_for(v), &token)))
@@ -405,7 +420,7 @@ static void reserve_one(struct amx_store *s, int me, bool keep)
     struct thing t = {.value = 0};
     if (no_place(me, amx_msg_reserve(s, NULL, WORDS_OF * 8, &g)))
         return;
-    write_value(&t, &g, true, 0);
+    write_value(&t, &g, me, true, 0);
     if (!keep) {
         must_ok(amx_msg_discard(&g));
         return;
@@ -444,7 +459,7 @@ static void change_it(struct amx_store *s, int me, enum item i, bool mend, enum 
         must(op_is_there(M_RECOVER));
     if (!mend)
         is_value(t, g.payload, g.header, g.size, true, s->owner);
-    write_value(t, &g, false, s->owner);
+    write_value(t, &g, me, false, s->owner);
     t->mended |= mend;
     if (how == POISON) {
         t->spoiled = true;
@@ -572,6 +587,17 @@ static void act(amx_t *h, enum op op)
     }
 }
 
+/* Header and payload of a message: not its order nor its size, nor the store's own. */
+static bool payload_at(const unsigned char *at)
+{
+    const struct amx_store *s = &scene.view[0];
+    const unsigned char *first = (const unsigned char *)amxi_message_at(s, 0),
+                        *end = first + (uint64_t)s->part.count * s->part.slot_size;
+    if (at < s->base || at >= end)
+        return true; /* in another block */
+    return at >= first && (size_t)(at - first) % s->part.slot_size >= offsetof(struct amxi_message_body, header);
+}
+
 /* --- The judge --------------------------------------------------------------------------------------------------- */
 
 static bool did(const bool *dead, enum item i, uint32_t effect)
@@ -684,19 +710,6 @@ static void judge_with(const bool *dead)
     must_ok(amx_heal(h));
     check_clean(h);
     check_all_free(h);
-}
-
-/* Handles that a fiber had shared when it died. */
-static void scene_restored(void)
-{
-    for (int i = 0; i < DEPTH; i++) {
-        const struct amxi_seg *s = scene.h[i]->seg;
-        for (uint32_t k = 0; k < s->g.handles; k++)
-            if (s->open[k] && s->open[k] != s->owner) {
-                amxi_os_unmap(s->open[k], sizeof(struct amx));
-                s->open[k] = NULL;
-            }
-    }
 }
 
 static void scene_judge(void)
