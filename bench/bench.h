@@ -11,9 +11,9 @@
 #include "board.h"
 
 #define MAX_REPS  99u
-#define MAX_PROCS 4u
+#define MAX_PROCS 8u
 
-enum { AMX, GLIBC, MIMALLOC, JEMALLOC, TCMALLOC, BOOST, BOOST_SEQ, TLSF, TREIBER, POOL, RING, LOOP, SYSTEMS };
+enum { AMX, GLIBC, MIMALLOC, JEMALLOC, TCMALLOC, BOOST, BOOST_SEQ, TLSF, TREIBER, POOL, RING, RWLOCK, LOOP, SYSTEMS };
 enum { P50, P99, P99_9, P99_99, POINTS };
 
 struct bench_system_row {
@@ -28,7 +28,7 @@ struct config {
     enum workload workload;
     unsigned threads, procs; /* threads of each process */
 };
-#define CONFIGS 23
+#define CONFIGS 48
 extern const struct config configs[CONFIGS];
 extern const char *const workload_name[WORKLOADS];
 extern const char *const point_name[POINTS];

@@ -17,7 +17,7 @@ SYSTEM   ?=
 LIMIT    ?= 60
 
 BENCH   := $(O)/bench
-SYSTEMS := amx glibc mimalloc jemalloc tcmalloc boost-rbtree boost-seqfit tlsf treiber pool ring loop
+SYSTEMS := amx glibc mimalloc jemalloc tcmalloc boost-rbtree boost-seqfit tlsf treiber pool ring rwlock loop
 WORKERS := $(addprefix $(BENCH)/worker_,$(SYSTEMS))
 DRIVER   = $(BENCH)/driver -d $(BENCH) -l $(LIMIT) -w "$(WORKLOAD)" -s "$(SYSTEM)" -o $(O)/bench
 
@@ -72,7 +72,8 @@ $(BENCH)/worker_boost-rbtree $(BENCH)/worker_boost-seqfit: $(BENCH)/worker_%: $(
 $(BENCH)/worker_boost-rbtree $(BENCH)/worker_boost-seqfit: LIBS := -lstdc++ -lrt
 PEERS := $(addprefix $(BENCH)/worker_,tlsf treiber ring)
 $(PEERS): $(BENCH)/worker_%: $(BENCH)/sys_peer.o $(BENCH)/peer_%.so
-$(PEERS): LIBS = $(filter %.so,$^) $(call near,$(BENCH))
+$(BENCH)/worker_rwlock: $(BENCH)/sys_rwlock.o $(BENCH)/peer_rwlock.so
+$(PEERS) $(BENCH)/worker_rwlock: LIBS = $(filter %.so,$^) $(call near,$(BENCH))
 $(BENCH)/worker_loop: $(BENCH)/sys_loop.o
 
 $(WORKERS): $(BENCH)/worker.o

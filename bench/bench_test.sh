@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 build=$(realpath -m "${BUILD:-build}")
 command -v jq >/dev/null || exit 77
 bench=$build/bench
-make --no-print-directory -s BUILD="$build" "$bench"/worker_{amx,glibc,tlsf,treiber,pool,ring,loop} "$bench/driver" || exit 1
+make --no-print-directory -s BUILD="$build" "$bench"/worker_{amx,glibc,tlsf,treiber,pool,ring,rwlock,loop} "$bench/driver" || exit 1
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -27,17 +27,20 @@ json() { # NAME FILTER
 }
 failed=0
 
-"$bench/driver" -d "$bench" -r 2 -n 20000 -s "amx glibc tlsf treiber pool ring loop" -o "$tmp/out" >"$tmp/text" 2>"$tmp/err"
+"$bench/driver" -d "$bench" -r 2 -n 20000 -s "amx glibc tlsf treiber pool ring rwlock loop" -o "$tmp/out" >"$tmp/text" 2>"$tmp/err"
 verdict "all workloads, verified and timed" $? "$(cat "$tmp/err")"
 grep -q FAILED "$tmp/text" "$tmp/err"
 verdict "nothing failed" $((! $?)) "$(grep FAILED "$tmp/err")"
 json "records" 'length > 0 and all(.[]; keys == ["instructions", "max", "median", "min", "mode", "processes", "system",
     "threads", "unit", "workload"])'
-json "each workload" '[.[].workload] | unique == ["fill-heal", "hand-over", "large", "pair-64", "producer-consumer",
-    "seed-loop", "slots"]'
+json "each workload" '[.[].workload] | unique == ["fill-heal", "hand-over", "large", "message-life", "pair-64",
+    "producer-consumer", "read-change", "read-many", "read-one", "seed-loop", "slots"]'
 json "modes" '[.[].mode] | unique == ["filled", "p50", "p99", "p99.9", "p99.99", "processes", "threads", "verified"]'
 json "times are positive and in order" 'all(.[]; 0 < .min and .min <= .median and .median <= .max)'
-json "processes for those that share" '[.[] | select(.processes > 1) | .system] | unique == ["amx", "pool", "ring", "tlsf", "treiber"]'
+json "processes for those that share" '[.[] | select(.processes > 1) | .system] | unique ==
+    ["amx", "pool", "ring", "rwlock", "tlsf", "treiber"]'
+json "messages against locks" '[.[] | select(.workload | test("read-|message-")) | .system] | unique == ["amx", "rwlock"]'
+json "with 1, 2, 4 and 8 readers" '[.[] | select(.workload == "read-one" and .mode == "threads") | .threads] | unique == [1, 2, 4, 8]'
 grep -q '</svg>' "$tmp/out.svg"
 verdict "the picture" $?
 

@@ -9,11 +9,26 @@
 #include <stdint.h>
 #include <time.h>
 
-#define BOARD_FD    3
-#define MAX_THREADS 16u
-#define SEGMENT     (50u << 20) /* bytes, as the seed loop was published */
+#define BOARD_FD      3
+#define MAX_THREADS   16u
+#define SEGMENT       (50u << 20) /* bytes, as the seed loop was published */
+#define MESSAGES      1024u       /* of a store, at most */
+#define MESSAGE_BYTES 256u        /* of payload of each */
 
-enum workload { SEED_LOOP, PAIR_64, PRODUCER_CONSUMER, HAND_OVER, FILL_HEAL, LARGE, SLOTS, WORKLOADS };
+enum workload {
+    SEED_LOOP,
+    PAIR_64,
+    PRODUCER_CONSUMER,
+    HAND_OVER,
+    FILL_HEAL,
+    LARGE,
+    SLOTS,
+    READ_ONE, /* from here on of messages */
+    READ_MANY,
+    READ_CHANGE,
+    MESSAGE_LIFE,
+    WORKLOADS
+};
 enum mode { TIMED, LATENCY, VERIFIED, MODES };
 
 /* --- Latencies: a logarithmic histogram, 32 steps per octave ------------------------------------------------- */

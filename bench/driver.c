@@ -15,15 +15,16 @@
 
 #define LATENCY_REPS 3u
 
-const char *const workload_name[WORKLOADS] = {"seed-loop", "pair-64", "producer-consumer", "hand-over", "fill-heal",
-                                              "large",     "slots"};
+const char *const workload_name[WORKLOADS] = {"seed-loop",   "pair-64", "producer-consumer", "hand-over", "fill-heal",
+                                              "large",       "slots",   "read-one",          "read-many", "read-change",
+                                              "message-life"};
 const char *const point_name[POINTS] = {"p50", "p99", "p99.9", "p99.99"};
 
 /* How much of OPS a workload gets, so that it takes about as long as the seed loop. */
-static const unsigned share[WORKLOADS] = {1, 1, 4, 8, 40, 40, 1};
+static const unsigned share[WORKLOADS] = {1, 1, 4, 8, 40, 40, 1, 4, 4, 8, 8};
 
 const struct bench_system_row systems[SYSTEMS] = {
-    {"amx", true, false, {1, 1, 1, 1, 1, 1, 1}},
+    {"amx", true, false, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
     {"glibc", false, false, {1, 1, 1, 1, 1, 1, 1}},
     {"mimalloc", false, false, {1, 1, 1, 1, 1, 1, 1}},
     {"jemalloc", false, false, {1, 1, 1, 1, 1, 1, 1}},
@@ -34,6 +35,7 @@ const struct bench_system_row systems[SYSTEMS] = {
     {"treiber", true, false, {5, 5, 2, 2, 1, 1, 4}},
     {"pool", true, true, {1, 1, 1, 1, 1, 1, 4}},
     {"ring", true, true, {1, 1, 1, 1, 1, 1, 4}},
+    {"rwlock", true, false, {[READ_ONE] = 2, [READ_MANY] = 2, [READ_CHANGE] = 2, [MESSAGE_LIFE] = 2}},
     {"loop", false, false, {1, 1, 1, 1, 1, 1, 1}},
 };
 
@@ -62,6 +64,31 @@ const struct config configs[CONFIGS] = {
     {SLOTS, 4, 1},
     {SLOTS, 1, 2},
     {SLOTS, 1, 4},
+    {READ_ONE, 1, 1},
+    {READ_ONE, 2, 1},
+    {READ_ONE, 4, 1},
+    {READ_ONE, 8, 1},
+    {READ_ONE, 1, 2},
+    {READ_ONE, 1, 4},
+    {READ_ONE, 1, 8},
+    {READ_MANY, 1, 1},
+    {READ_MANY, 2, 1},
+    {READ_MANY, 4, 1},
+    {READ_MANY, 8, 1},
+    {READ_MANY, 1, 2},
+    {READ_MANY, 1, 4},
+    {READ_MANY, 1, 8},
+    {READ_CHANGE, 2, 1},
+    {READ_CHANGE, 8, 1},
+    {READ_CHANGE, 1, 2},
+    {READ_CHANGE, 1, 8},
+    {MESSAGE_LIFE, 1, 1},
+    {MESSAGE_LIFE, 2, 1},
+    {MESSAGE_LIFE, 4, 1},
+    {MESSAGE_LIFE, 8, 1},
+    {MESSAGE_LIFE, 1, 2},
+    {MESSAGE_LIFE, 1, 4},
+    {MESSAGE_LIFE, 1, 8},
 };
 
 int config_of(enum workload w, unsigned threads, unsigned procs)
@@ -84,7 +111,7 @@ const char *config_text(int cfg, char buf[64])
 }
 
 /* Private heaps have one process; the loop alone is worth a line where nothing is passed on. Slots of one size are compared
- * with each other and with the arena. */
+ * with each other and with the arena, messages with those under locks, which nothing else is. */
 bool takes_part(const struct bench *b, int sys, int cfg)
 {
     const struct config *c = &configs[cfg];
@@ -93,7 +120,7 @@ bool takes_part(const struct bench *b, int sys, int cfg)
     if (c->workload == SLOTS ? !of_slots : systems[sys].slots)
         return false;
     return b->use_system[sys] && b->use_workload[c->workload] && (c->procs == 1 || systems[sys].shared) &&
-           (sys != LOOP || c->threads == 1);
+           (c->workload >= READ_ONE ? sys == AMX || sys == RWLOCK : sys != RWLOCK && (sys != LOOP || c->threads == 1));
 }
 
 static uint64_t ops_per_thread(const struct bench *b, int sys, int cfg)
@@ -210,11 +237,11 @@ static bool instructions(struct bench *b, int sys, int cfg, uint64_t ops, double
 /* The difference of two counts takes start, warm-up and end out. */
 static void count(struct bench *b, int sys, int cfg)
 {
+    enum workload w = configs[cfg].workload;
     uint64_t ops = systems[sys].slower[SEED_LOOP] > 10 ? 100000 : 500000;
     double few, many;
 
-    if ((configs[cfg].workload != SEED_LOOP && configs[cfg].workload != PAIR_64) || configs[cfg].threads > 1 ||
-        configs[cfg].procs > 1)
+    if ((w != SEED_LOOP && w != PAIR_64 && w < READ_ONE) || configs[cfg].threads > 1 || configs[cfg].procs > 1)
         return;
     if (instructions(b, sys, cfg, ops, &few) && instructions(b, sys, cfg, 2 * ops, &many))
         b->cell[sys][cfg].instr = (many - few) / (double)ops;

@@ -69,11 +69,13 @@ static void print_machine(const struct bench *b)
         bench_version(b, s, line, sizeof(line));
         printf("  %-13s %s\n", systems[s].name, line);
     }
-    printf(
-        "%llu operations (other workloads and slower systems fewer), %u repetitions, interleaved, fresh processes.\n"
-        "ns/op = wall time / operations of all threads. An operation is an iteration of seed-loop, elsewhere a\n"
-        "block's allocation and free. Segments are %u MiB; private heaps get a budget of 95 %% of it in fill-heal.\n\n",
-        (unsigned long long)b->ops, b->reps, SEGMENT >> 20);
+    printf("%llu operations (other workloads and slower systems fewer), %u repetitions, interleaved, fresh processes.\n"
+           "ns/op = wall time / operations of all threads. An operation is an iteration of seed-loop, elsewhere a\n"
+           "block's allocation and free; of messages one that is borrowed, looked at (in read-change each 16th: "
+           "changed) and\n"
+           "given back, or one's whole life: stored, borrowed, given back, freed. Segments are %u MiB; private heaps "
+           "get a budget of 95 %% of it in fill-heal.\n\n",
+           (unsigned long long)b->ops, b->reps, SEGMENT >> 20);
 }
 
 /* --- Ratios --------------------------------------------------------------------------------------------------------- */

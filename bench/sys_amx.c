@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* amx: amx_alloc and amx_free by reference, a handle per thread. With BENCH_POOL: a pool of slots in the segment, a view per
- * thread. */
+/* amx: amx_alloc and amx_free by reference, a handle per thread; messages in a store in the segment. With BENCH_POOL: a pool
+ * of slots in the segment, a view per thread. */
 #include <stdio.h>
 #include <unistd.h>
 
-#include "amx.h"
 #ifdef BENCH_POOL
 #include "amx_pool.h"
 #include <stdlib.h>
+#else
+#include "amx_store.h"
 #endif
 #include "system.h"
 
@@ -62,7 +63,7 @@ static int leave(void *seg, void *ctx)
 }
 
 /* And takes the pool away, so that the segment can be looked at as that of amx. */
-static int check_pool(amx_t *h)
+static int check_object(amx_t *h)
 {
     struct amx_pool pool;
     struct amx_pool_check_result r = {.struct_size = sizeof(r)};
@@ -113,10 +114,27 @@ static int open_pool(amx_t *h, int create)
     return 0;
 }
 
-static int check_pool(amx_t *h)
+/* The store of a run of messages, if it was one: whole, nobody borrows. It goes. */
+static int check_object(amx_t *h)
 {
-    (void)h;
-    return 0;
+    struct amx_pool_check_result c = {.struct_size = sizeof(c)};
+    struct amx_store_stats s = {.struct_size = sizeof(s)};
+    struct amx_store store;
+    amx_ref block;
+    int err;
+
+    if (amx_root_get(h, 0, &block) || !block)
+        return 0;
+    err = amx_store_attach_block(h, block, NULL, &store);
+    if (err || (err = amx_store_check(&store, NULL, NULL, &c)) || (err = amx_store_stat(&store, &s)))
+        return failed("store", err);
+    if (c.undone || s.guards || (s.used != 0 && s.used != MESSAGES)) {
+        fprintf(stderr, "amx: store: %llu undone, %u guards, %u messages\n", (unsigned long long)c.undone, s.guards,
+                s.used);
+        return -1;
+    }
+    err = amx_store_remove(&store);
+    return err || (err = amx_free(h, block)) ? failed("store", err) : 0;
 }
 
 static int enter(void *seg, void **ctx)
@@ -189,7 +207,7 @@ static void unlink_segment(const char *name)
 static int check(void *seg)
 {
     struct amx_check_result r = {0};
-    int err = check_pool((amx_t *)seg);
+    int err = check_object((amx_t *)seg);
 
     if (err)
         return err;
@@ -224,6 +242,131 @@ static inline uint64_t sys_unpack(void *ctx, uint64_t word)
 
 #include "workloads.h"
 
+#ifdef BENCH_POOL
+#define RUNS BENCH_RUNS
+#else
+/* --- Messages ------------------------------------------------------------------------------------------------------ */
+
+enum { MSG_BUSY = 1 };
+
+struct msg_view {
+    struct amx_store store;
+};
+
+struct msg_borrow {
+    uint8_t *p;
+    uint64_t *mark; /* the message's trace id */
+    size_t n;
+    union {
+        struct amx_read read;
+        struct amx_write write;
+    } guard;
+};
+
+static int msg_make(void *ctx)
+{
+    struct amx_store_config c = {.depth = MESSAGES, .payload_max = MESSAGE_BYTES};
+    struct amx_store store;
+    amx_ref block;
+    int err = amx_store_create((amx_t *)ctx, &c, &block, &store);
+
+    if (!err)
+        err = amx_root_set((amx_t *)ctx, 0, block);
+    return err ? failed("store", err) : 0;
+}
+
+static int msg_find(void *ctx, struct msg_view *v)
+{
+    amx_ref block;
+
+    return amx_root_get((amx_t *)ctx, 0, &block) || !block ||
+           amx_store_attach_block((amx_t *)ctx, block, NULL, &v->store);
+}
+
+static inline int answer(int err)
+{
+    return err == AMX_E_BORROWED ? MSG_BUSY : err;
+}
+
+static inline int msg_store(struct msg_view *v, uint64_t mark, const void *payload, size_t n, uint64_t *token)
+{
+    struct amx_message_header h = AMX_MESSAGE_HEADER_INIT;
+
+    h.trace_id = mark;
+    return amx_msg_store(&v->store, &h, payload, n, token);
+}
+
+static inline int msg_read(struct msg_view *v, uint64_t token, struct msg_borrow *b)
+{
+    int err = amx_msg_read(&v->store, token, &b->guard.read);
+
+    if (err)
+        return answer(err);
+    b->p = (uint8_t *)(uintptr_t)b->guard.read.payload;
+    b->mark = (uint64_t *)(uintptr_t)&b->guard.read.header->trace_id;
+    b->n = b->guard.read.size;
+    return 0;
+}
+
+static inline void msg_read_end(struct msg_view *v, struct msg_borrow *b)
+{
+    (void)v;
+    amx_read_end(&b->guard.read);
+}
+
+static inline int msg_change(struct msg_view *v, uint64_t token, struct msg_borrow *b)
+{
+    int err = amx_msg_read_mut(&v->store, token, &b->guard.write);
+
+    if (err)
+        return answer(err);
+    b->p = b->guard.write.payload;
+    b->mark = &b->guard.write.header->trace_id;
+    b->n = b->guard.write.size;
+    return 0;
+}
+
+static inline int msg_change_end(struct msg_view *v, struct msg_borrow *b)
+{
+    (void)v;
+    return amx_write_end(&b->guard.write);
+}
+
+static inline int msg_free(struct msg_view *v, uint64_t token)
+{
+    return amx_msg_free(&v->store, token);
+}
+
+struct tokens {
+    uint64_t *at;
+    unsigned n;
+};
+
+static int note(const struct amx_store_message *m, void *ctx)
+{
+    struct tokens *t = ctx;
+
+    if (m->token) /* stored, or somebody is changing it */
+        t->at[t->n++] = m->token;
+    return 0;
+}
+
+static unsigned msg_tokens(struct msg_view *v, uint64_t *token)
+{
+    struct tokens t = {token, 0};
+
+    (void)amx_store_walk(&v->store, note, &t);
+    return t.n;
+}
+
+#include "messages.h"
+
+#define RUNS                                                                                                           \
+    {                                                                                                                  \
+        BENCH_ROWS, BENCH_MESSAGE_ROWS                                                                                 \
+    }
+#endif
+
 static void version(char *buf, size_t len)
 {
     int v = amx_version();
@@ -232,5 +375,5 @@ static void version(char *buf, size_t len)
 }
 
 const struct bench_system bench_system = {
-    1, open_segment, unlink_segment, enter, leave, check, close_segment, version, BENCH_RUNS, BENCH_DRAINS,
+    1, open_segment, unlink_segment, enter, leave, check, close_segment, version, RUNS, BENCH_DRAINS,
 };

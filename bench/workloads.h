@@ -14,59 +14,13 @@
 #ifndef BENCH_WORKLOADS_H
 #define BENCH_WORKLOADS_H
 
-#include <sched.h>
-#include <string.h>
+#include "draw.h"
 
-#include "system.h"
-
-#define BENCH_INLINE   __attribute__((always_inline)) static inline
-
-#define SEED_LIVE      200u  /* blocks that one thread may hold, as published */
-#define HAND_LIVE      1000u /* blocks that a thread hands over */
-#define SLOTS_LIVE     32u
-#define SLOT_BYTES     64u
-#define LARGE_LIVE     8u /* so few that 16 MiB hold them all at their largest */
-
-/* --- Verified runs: every byte is written when the block is allocated, and read before it is freed --------------- */
-
-#define MARK_SIZE_BITS 24 /* a mark: a number that no other block has, and the block's size */
-
-BENCH_INLINE uint64_t stamp_word(uint64_t mark, size_t i)
-{
-    return (mark + i) * 0x9e3779b97f4a7c15u;
-}
-
-/* Writes the stamp, or tells whether it is there. */
-BENCH_INLINE int stamp_all(uint8_t *p, uint64_t mark, int write)
-{
-    size_t n = (size_t)(mark & ((1u << MARK_SIZE_BITS) - 1));
-    int same = 1;
-
-    for (size_t i = 0; i < n; i += 8) {
-        uint64_t word = stamp_word(mark, i);
-        size_t part = n - i < 8 ? n - i : 8;
-
-        if (write && part == 8)
-            memcpy(p + i, &word, 8);
-        else if (write)
-            memcpy(p + i, &word, part);
-        else if (part == 8)
-            same &= memcmp(p + i, &word, 8) == 0;
-        else
-            same &= memcmp(p + i, &word, part) == 0;
-    }
-    return same;
-}
-
-__attribute__((noinline, unused)) static void stamp(uint8_t *p, uint64_t mark)
-{
-    (void)stamp_all(p, mark, 1);
-}
-
-__attribute__((noinline, unused)) static int stamped(uint8_t *p, uint64_t mark)
-{
-    return stamp_all(p, mark, 0);
-}
+#define SEED_LIVE  200u  /* blocks that one thread may hold, as published */
+#define HAND_LIVE  1000u /* blocks that a thread hands over */
+#define SLOTS_LIVE 32u
+#define SLOT_BYTES 64u
+#define LARGE_LIVE 8u /* so few that 16 MiB hold them all at their largest */
 
 /* --- The two calls, in each mode --------------------------------------------------------------------------------- */
 
@@ -122,22 +76,6 @@ BENCH_INLINE void touch(struct bench_thread *t, enum mode mode, uint64_t token, 
     }
     p[0] = (uint8_t)n;
     p[n - 1] = (uint8_t)n;
-}
-
-BENCH_INLINE uint64_t next(struct bench_thread *t) /* xorshift64*: never 0 */
-{
-    uint64_t x = t->random;
-
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    t->random = x;
-    return x * 0x2545f4914f6cdd1du;
-}
-
-BENCH_INLINE uint32_t below(struct bench_thread *t, uint32_t n)
-{
-    return (uint32_t)((next(t) >> 32) * n >> 32);
 }
 
 BENCH_INLINE void keep(struct bench_thread *t, enum mode mode, uint32_t k, uint64_t token, uint64_t mark)
@@ -204,15 +142,6 @@ BENCH_INLINE void pair_64(struct bench_thread *t, enum mode mode, uint64_t ops)
             t->out->failed++;
     }
     t->out->done += ops;
-}
-
-BENCH_INLINE void relax(unsigned *spins)
-{
-    if (++*spins % 64 == 0)
-        sched_yield(); /* the other end may need this processor */
-#ifdef __x86_64__
-    __builtin_ia32_pause();
-#endif
 }
 
 /* Threads 0, 2, ... produce, the next one of each consumes. */
@@ -374,20 +303,6 @@ BENCH_INLINE void fill_heal(struct bench_thread *t, enum mode mode, uint64_t ops
     }
 }
 
-#define BENCH_RUN(workload)                                                                                            \
-    static void workload##_timed(struct bench_thread *t, uint64_t ops)                                                 \
-    {                                                                                                                  \
-        workload(t, TIMED, ops);                                                                                       \
-    }                                                                                                                  \
-    static void workload##_latency(struct bench_thread *t, uint64_t ops)                                               \
-    {                                                                                                                  \
-        workload(t, LATENCY, ops);                                                                                     \
-    }                                                                                                                  \
-    static void workload##_verified(struct bench_thread *t, uint64_t ops)                                              \
-    {                                                                                                                  \
-        workload(t, VERIFIED, ops);                                                                                    \
-    }
-
 /* Frees what is live at the end of a run; ops: no more than so many. */
 BENCH_INLINE void drain(struct bench_thread *t, enum mode mode, uint64_t ops)
 {
@@ -404,14 +319,12 @@ BENCH_RUN(large)
 BENCH_RUN(slots)
 BENCH_RUN(drain)
 
-#define BENCH_MODES(workload)                                                                                          \
-    {                                                                                                                  \
-        workload##_timed, workload##_latency, workload##_verified                                                      \
-    }
+#define BENCH_ROWS                                                                                                     \
+    BENCH_MODES(seed_loop), BENCH_MODES(pair_64), BENCH_MODES(producer_consumer), BENCH_MODES(hand_over),              \
+        BENCH_MODES(fill_heal), BENCH_MODES(large), BENCH_MODES(slots)
 #define BENCH_RUNS                                                                                                     \
     {                                                                                                                  \
-        BENCH_MODES(seed_loop), BENCH_MODES(pair_64), BENCH_MODES(producer_consumer), BENCH_MODES(hand_over),          \
-            BENCH_MODES(fill_heal), BENCH_MODES(large), BENCH_MODES(slots)                                             \
+        BENCH_ROWS                                                                                                     \
     }
 #define BENCH_DRAINS BENCH_MODES(drain)
 

@@ -180,6 +180,7 @@ struct amx_store {
         *own;      /* words of all views, of this one; NULL: one thread, guards are counted in the messages' words */
     uint32_t each; /* how many each view has */
     const unsigned char *segment; /* in one: its first byte */
+    const uint32_t *writable;     /* in one: not 0 while its handle may write there */
     uint32_t owner;               /* how it stands in words */
     uint32_t held;                /* guards that were got through this view and not ended */
     struct amx_store_config config;
@@ -194,7 +195,8 @@ AMX_API int amx_store_required_size(const struct amx_store_config *config, uint6
  * Makes an empty store in the len bytes at region (a multiple of 64), which nobody else uses yet, and the first view on it.
  * config->memory: not AMX_MEMORY_SHARED.
  * Errors: AMX_E_INVAL (the configuration, the address, too few bytes), AMX_E_ACCESS (AMX_MEMORY_PINNED, and the system
- * refuses to lock so much), AMX_E_SYS. Without AMX_MEMORY_PINNED: no system call with threads 0, one for a random number else.
+ * refuses to lock so much; whole pages are locked until amx_store_remove, so that two such stores should share none),
+ * AMX_E_SYS. Without AMX_MEMORY_PINNED: no system call with threads 0, one for a random number else.
  * Killed inside: no store, to be made anew. Time: proportional to the depth. Source: StaticMemoryManager::new.
  */
 AMX_API int amx_store_init(void *region, size_t len, const struct amx_store_config *config, struct amx_store *out);
@@ -207,7 +209,8 @@ AMX_API int amx_store_new(const struct amx_store_config *config, struct amx_stor
  *  ScopedManager::scoped_handle. */
 AMX_API int amx_store_scoped(const struct amx_store *of, struct amx_store *out);
 
-/** Gives the view back. Errors: AMX_E_BORROW_ACTIVE (it holds guards). The messages stay. */
+/** Gives the view back; that of amx_store_new stays, as the memory is its own. Errors: AMX_E_BORROW_ACTIVE (it holds guards).
+ *  The messages stay. */
 AMX_API int amx_store_close(struct amx_store *store);
 
 /**

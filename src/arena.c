@@ -410,7 +410,7 @@ AMXI_SLOW void amxi_wake(const amx_t *h)
     if (!(w & 1))
         return;
     /* clears the flag and changes the word in one step. Lost: another wakes them */
-    if (amxi_cas32_sc(wait, &w, w + 1))
+    if (amxi_cas32_rlx(wait, &w, w + 1))
         amxi_os_futex_wake_all(wait);
 }
 
@@ -530,7 +530,7 @@ AMXI_SLOW static int claim_other(amx_t *h, uint32_t k, uint64_t w, amx_ref ref)
             return state <= AMX_STATE_CACHED ? AMX_E_DOUBLE_FREE : AMX_E_STALE;
         if (AMXI_W0_OWNER(w) != h->tag)
             amxi_touch(h->seg, h->tag, k >> h->seg->g.su_log2);
-        if (amxi_cas64_ar(&b->w0, &w, AMXI_W0(AMX_STATE_CACHED, h->tag, AMXI_W0_GEN(w)))) /* as in claim */
+        if (amxi_cas64_acq(&b->w0, &w, AMXI_W0(AMX_STATE_CACHED, h->tag, AMXI_W0_GEN(w)))) /* as in free_unit */
             return AMX_OK;
     }
     return AMX_E_BUSY;
@@ -593,9 +593,9 @@ static AMXI_INLINE int free_unit(amx_t *h, uint32_t k, amx_ref ref, bool by_ref)
     uint64_t in = m->word;
     if (AMXI_UNLIKELY((uint8_t)in >= m->cap))
         return claim_and_free(h, k, ref);
-    /* acq_rel: releases what we did to the payload to its next owner, acquires what its last writer did, if that was
-     * another thread */
-    if (AMXI_UNLIKELY(!amxi_cas64_ar(&b->w0, &w, w + (AMX_STATE_CACHED - AMX_STATE_ALLOCATED))))
+    /* acquire: what its last writer did to the payload, if that was another thread. To the next owner it goes by the
+     * sector's word or queue, or it is us */
+    if (AMXI_UNLIKELY(!amxi_cas64_acq(&b->w0, &w, w + (AMX_STATE_CACHED - AMX_STATE_ALLOCATED))))
         return claim_and_free(h, k, ref);
     amxi_block_freed(h, k);
     m->slot[(uint8_t)in] = k;

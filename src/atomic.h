@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Layer 0: every access to shared memory. The order is in the name:
- *   rlx relaxed, acq acquire, rel release, ar acquire and release, sc sequentially consistent.
+ *   rlx relaxed, acq acquire, rel release, ar acquire and release, sc sequentially consistent; again: not before earlier loads.
  * The types are structs, so that a plain access does not compile. Standalone fences are amxi_cb, which holds back the
  * compiler only: a killed thread's stores are a prefix of its machine code, so crash order needs no more
- * (docs/design.md, "Crash order"); and amxi_entered.
+ * (docs/design.md, "Crash order"); and amxi_entered, whose partner is amxi_ld64_again.
  *
  * With AMX_HOOK (test builds) every store and read-modify-write first calls amxi_hook with the address that it is
  * about to change; with AMX_SCHED every load calls amxi_look too, and a model of memory is told of each access and its
@@ -33,7 +33,7 @@ void amxi_hook(const volatile void *addr, size_t len);
 #endif
 #ifdef AMX_SCHED
 void amxi_look(const volatile void *addr, size_t len);
-void amxi_fenced(void);
+void amxi_fenced(bool acquire);
 uint64_t amxi_seen(const volatile void *addr, size_t len, uint64_t v, int order);
 void amxi_made(const volatile void *addr, int order);
 void amxi_swapped(const volatile void *addr, bool won, int order);
@@ -116,12 +116,14 @@ AMXI_DEFINE_LD(32, sc, __ATOMIC_SEQ_CST)
 AMXI_DEFINE_ST(32, rlx, __ATOMIC_RELAXED)
 AMXI_DEFINE_ST(32, rel, __ATOMIC_RELEASE)
 AMXI_DEFINE_ST(32, sc, __ATOMIC_SEQ_CST)
+AMXI_DEFINE_CAS(32, rlx, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 AMXI_DEFINE_CAS(32, sc, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 AMXI_DEFINE_RMW(32, or, sc, __ATOMIC_SEQ_CST)
-AMXI_DEFINE_RMW(32, and, sc, __ATOMIC_SEQ_CST)
+AMXI_DEFINE_RMW(32, or, rlx, __ATOMIC_RELAXED)
+AMXI_DEFINE_RMW(32, and, rel, __ATOMIC_RELEASE)
 AMXI_DEFINE_RMW(32, add, rlx, __ATOMIC_RELAXED)
 AMXI_DEFINE_RMW(32, add, sc, __ATOMIC_SEQ_CST)
-AMXI_DEFINE_RMW(32, sub, sc, __ATOMIC_SEQ_CST)
+AMXI_DEFINE_RMW(32, sub, rel, __ATOMIC_RELEASE)
 
 AMXI_DEFINE_LD(8, rlx, __ATOMIC_RELAXED)
 AMXI_DEFINE_LD(8, acq, __ATOMIC_ACQUIRE)
@@ -160,10 +162,22 @@ static inline void amxi_cb(void)
 static inline void amxi_entered(void)
 {
 #ifdef AMX_SCHED
-    amxi_fenced();
+    amxi_fenced(false);
 #elif !AMXI_TSAN
     __atomic_thread_fence(__ATOMIC_RELEASE);
 #endif
+}
+
+/* The second look at a word, behind loads of what it guards: if one of them met what was stored after amxi_entered, or after
+ * a release, so does this. They may be relaxed. Nothing on x86. */
+static inline uint64_t amxi_ld64_again(const amxi_a64 *p)
+{
+#ifdef AMX_SCHED
+    amxi_fenced(true);
+#elif !AMXI_TSAN
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+#endif
+    return amxi_ld64_rlx(p);
 }
 
 #endif

@@ -605,7 +605,7 @@ static void copy_name(const struct amxi_peer_body *p, char name[16])
 static bool describe(const struct amxi_seg *s, uint32_t i, struct amx_peer *out)
 {
     const struct amxi_peer_body *p = amxi_peer(s, i);
-    uint64_t w = amxi_ld64_acq(&p->word);
+    uint64_t w = amxi_ld64_rlx(&p->word);
     if (AMXI_PEER_STATUS(w) == AMXI_PEER_FREE)
         return false;
     *out = (struct amx_peer){.struct_size = sizeof *out, .index = i, .ticket = AMXI_PEER_TICKET(w)};
@@ -620,7 +620,7 @@ static bool describe(const struct amxi_seg *s, uint32_t i, struct amx_peer *out)
     out->alive = AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && !amxi_peer_dead(s, i, out->ticket);
     const struct amxi_os_proc who = {.pid = out->pid, .pid_ns = out->pid_ns, .start_time = out->start_time};
     out->stopped = out->alive && out->pid && amxi_os_stopped(&who);
-    return AMXI_PEER_TICKET(amxi_ld64_acq(&p->word)) == out->ticket;
+    return AMXI_PEER_TICKET(amxi_ld64_again(&p->word)) == out->ticket;
 }
 
 int amx_peers(const amx_t *h, amx_peer_fn *fn, void *ctx)

@@ -265,7 +265,7 @@ int amx_give(amx_t *h, amx_ref ref, amx_id to, amx_ref *out)
     amxi_a32 *giving = &amxi_handle(h->seg, h->tag - 1)->giving;
     amxi_st32_sc(giving, AMXI_ID_TAG(to));
     e = give(h, &at, ref, to);
-    amxi_st32_sc(giving, 0);
+    amxi_st32_rel(giving, 0); /* who sees that we have done sees what */
     if (!e || e == AMX_E_PEER_DEAD)
         *out = AMXI_REF(at.k + h->first_pu, at.w);
     return e;
@@ -372,7 +372,8 @@ static int resize_in_place(amx_t *h, const struct amxi_at *at, uint32_t u, bool 
     struct amxi_sec x;
     uint64_t w = at->w;
     *done = false;
-    if (!amxi_cas64_ar(&at->b->w0, &w, AMXI_W0(AMX_STATE_CACHED, h->tag, AMXI_W0_GEN(w)))) /* as in amx_free */
+    /* relaxed: amxi_find has acquired this very word */
+    if (!amxi_cas64_rlx(&at->b->w0, &w, AMXI_W0(AMX_STATE_CACHED, h->tag, AMXI_W0_GEN(w))))
         return amxi_state_live(AMXI_W0_STATE(w)) ? AMX_E_BUSY : AMX_E_STALE;
     int e = amxi_sec_enter(s, at->k >> s->g.su_log2, h->tag, &x);
     if (!e) {
@@ -383,7 +384,7 @@ static int resize_in_place(amx_t *h, const struct amxi_at *at, uint32_t u, bool 
         else
             amxi_sec_leave(&x);
     }
-    /* release: to whoever finds the block live again; nobody else may write the word until then */
+    /* release: its size, to who frees it next; nobody else may write the word until then */
     amxi_st64_rel(&at->b->w0, at->w);
     return e == AMX_E_CORRUPT ? e : AMX_OK;
 }

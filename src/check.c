@@ -16,7 +16,7 @@
  *   drain       a queue being taken over belongs to a holder       cut       the front belongs to a large block
  *   extent      head, inner sectors and tail agree                 gclock    40 bits
  *   hint, busy, quarantine: notes
- * All loads acquire, as in walk.c: what is judged was read between two looks at the sector's word.
+ * As in walk.c the first look at a word acquires, the loads behind it are relaxed, and the second look is not before them.
  */
 #include "amx_object.h"
 #include "look.h"
@@ -123,7 +123,7 @@ static void check_head(struct check *c)
         if (amxi_geometry_read(c->s->base, g->size, g->size, &again, &ro, why, sizeof why))
             CORRUPT("head", 0, "the head has changed since it was attached: %s", why);
     }
-    uint32_t high = amxi_ld32_acq(&amxi_head(c->s)->handles_high);
+    uint32_t high = amxi_ld32_rlx(&amxi_head(c->s)->handles_high);
     if (high > g->handles)
         CORRUPT("handle", offsetof(struct amxi_head_body, handles_high), "%u handle entries used, there are %u", high,
                 g->handles);
@@ -134,12 +134,12 @@ static void check_peer(struct check *c, uint32_t i)
 {
     amxi_a64 *word = &amxi_peer(c->s, i)->word;
     uint64_t w = amxi_ld64_acq(word), at = where(c, AMXI_R_PEERS, i), ticket = AMXI_PEER_TICKET(w);
-    uint64_t given = amxi_ld64_acq(&amxi_head(c->s)->tickets); /* after the word: it only grows, and grew before */
+    uint64_t given = amxi_ld64_rlx(&amxi_head(c->s)->tickets); /* after the word: it only grows, and grew before */
     switch (AMXI_PEER_STATUS(w)) {
     case AMXI_PEER_FREE:
         return;
     case AMXI_PEER_LIVE:
-        if (c->live && amxi_peer_dead(c->s, i, ticket) && amxi_ld64_acq(word) == w)
+        if (c->live && amxi_peer_dead(c->s, i, ticket) && amxi_ld64_rlx(word) == w)
             UNDONE("peer", at, "the process of peer %u is dead and not yet recovered", i);
         break;
     case AMXI_PEER_DEAD:
@@ -159,7 +159,7 @@ static void check_handle(struct check *c, uint32_t i)
     const struct amxi_geometry *g = &c->s->g;
     struct amxi_handle_body *h = amxi_handle(c->s, i);
     uint64_t w = amxi_ld64_acq(&h->word), at = where(c, AMXI_R_HANDLES, i);
-    uint32_t status = AMXI_H_STATUS(w), peer = AMXI_H_PEER(w), giving = amxi_ld32_acq(&h->giving);
+    uint32_t status = AMXI_H_STATUS(w), peer = AMXI_H_PEER(w), giving = amxi_ld32_rlx(&h->giving);
     if (status == AMXI_H_FREE)
         return;
     if (status > AMXI_H_QUIET || peer >= g->peers || giving > g->handles) {
@@ -171,25 +171,25 @@ static void check_handle(struct check *c, uint32_t i)
     if (status == AMXI_H_QUIET)
         NOTE("handle", at, "handle %u is recovered, its entry waits to be used again", i);
     /* raised before OPEN, so read after it */
-    bool low = i < amxi_ld32_acq(&amxi_head(c->s)->handles_high) || status == AMXI_H_OPENING || status >= AMXI_H_DEAD;
+    bool low = i < amxi_ld32_rlx(&amxi_head(c->s)->handles_high) || status == AMXI_H_OPENING || status >= AMXI_H_DEAD;
     if (!low)
         CORRUPT("handle", at, "handle %u is open beyond those that were ever used", i);
     /* an entry of a peer is freed after all handles of the peer */
-    bool orphan = AMXI_PEER_STATUS(amxi_ld64_acq(&amxi_peer(c->s, peer)->word)) == AMXI_PEER_FREE;
-    if (orphan && amxi_ld64_acq(&h->word) == w)
+    bool orphan = AMXI_PEER_STATUS(amxi_ld64_rlx(&amxi_peer(c->s, peer)->word)) == AMXI_PEER_FREE;
+    if (orphan && amxi_ld64_again(&h->word) == w)
         CORRUPT("handle", at, "handle %u belongs to peer %u, which is nobody", i, peer);
 }
 
 static void check_object(struct check *c, uint32_t i)
 {
     struct amxi_object o;
-    uint64_t w = amxi_ld64_acq(&amxi_object(c->s, i)->word);
+    uint64_t w = amxi_ld64_acq(&amxi_object(c->s, i)->word); /* its maker's entry is not older */
     uint64_t at = offsetof(struct amxi_head_body, object) + (uint64_t)i * sizeof(struct amxi_object_body);
     uint32_t status = AMXI_O_STATUS(w), tag = AMXI_O_TAG(w);
     bool midway = status == AMXI_O_MAKING || status == AMXI_O_GOING;
     if (status > AMXI_O_GOING || tag > c->s->g.handles || midway != (tag != 0))
         CORRUPT("object", at, "object %u: status %u, handle %u", i, status, tag);
-    else if (midway && AMXI_H_STATUS(amxi_ld64_acq(&amxi_handle(c->s, tag - 1)->word)) >= AMXI_H_DEAD)
+    else if (midway && AMXI_H_STATUS(amxi_ld64_rlx(&amxi_handle(c->s, tag - 1)->word)) >= AMXI_H_DEAD)
         UNDONE("object", at, "object %u: handle %u died while it added or removed it", i, tag);
     else if (status == AMXI_O_LIVE && !amxi_object_read(c->s, i, &o))
         NOTE("object", at, "object %u is registered, but its block is gone or does not hold it", i);
@@ -217,11 +217,11 @@ static enum holder holder_of(const struct check *c, uint32_t tag)
 {
     if (!tag || tag > c->s->g.handles)
         return NOBODY;
-    uint64_t w = amxi_ld64_acq(&amxi_handle(c->s, tag - 1)->word);
+    uint64_t w = amxi_ld64_rlx(&amxi_handle(c->s, tag - 1)->word);
     uint32_t status = AMXI_H_STATUS(w), peer = AMXI_H_PEER(w);
     if (status == AMXI_H_FREE || status >= AMXI_H_QUIET || peer >= c->s->g.peers)
         return NOBODY;
-    uint64_t p = amxi_ld64_acq(&amxi_peer(c->s, peer)->word);
+    uint64_t p = amxi_ld64_rlx(&amxi_peer(c->s, peer)->word);
     if (status == AMXI_H_DEAD || AMXI_PEER_STATUS(p) != AMXI_PEER_LIVE)
         return DEAD;
     return c->live && amxi_peer_dead(c->s, peer, AMXI_PEER_TICKET(p)) ? DEAD : LIVING;
@@ -263,7 +263,7 @@ static uint64_t at_block(const struct check *c, const struct sector *x, uint32_t
 static uint32_t next_bit(const struct sector *x, uint32_t from)
 {
     while (from < x->su) {
-        uint64_t w = amxi_ld64_acq(&x->bits[from >> 6]) >> (from & 63);
+        uint64_t w = amxi_ld64_rlx(&x->bits[from >> 6]) >> (from & 63);
         if (w)
             return from + (uint32_t)__builtin_ctzll(w);
         from = (from | 63) + 1;
@@ -273,7 +273,7 @@ static uint32_t next_bit(const struct sector *x, uint32_t from)
 
 static bool header_at(const struct sector *x, uint32_t u)
 {
-    return u >= x->first && u < x->su && amxi_ld64_acq(&x->bits[u >> 6]) >> (u & 63) & 1;
+    return u >= x->first && u < x->su && amxi_ld64_rlx(&x->bits[u >> 6]) >> (u & 63) & 1;
 }
 
 static void count(struct check *c, uint32_t state, uint64_t units)
@@ -303,9 +303,9 @@ static void judge_owner(struct check *c, const struct sector *x, uint32_t u, uin
     } else if (owner > c->s->g.handles) {
         what = "is owned by a handle that cannot exist";
     } else {
-        uint32_t status = AMXI_H_STATUS(amxi_ld64_acq(&amxi_handle(c->s, owner - 1)->word));
+        uint32_t status = AMXI_H_STATUS(amxi_ld64_rlx(&amxi_handle(c->s, owner - 1)->word));
         /* read after w0: the bit is set before a handle gets anything in the sector */
-        uint64_t touched = amxi_ld64_acq(amxi_touched(c->s, owner - 1) + x->i / 64) >> (x->i & 63) & 1;
+        uint64_t touched = amxi_ld64_rlx(amxi_touched(c->s, owner - 1) + x->i / 64) >> (x->i & 63) & 1;
         if (status == AMXI_H_FREE || status == AMXI_H_QUIET) {
             what = "is owned by a handle that is free";
         } else if (!touched) {
@@ -317,7 +317,7 @@ static void judge_owner(struct check *c, const struct sector *x, uint32_t u, uin
             return;
         }
     }
-    if (c->live && amxi_ld64_acq(&block(c, x, u)->w0) != w0)
+    if (c->live && amxi_ld64_again(&block(c, x, u)->w0) != w0)
         return; /* it has another owner meanwhile */
     add(c, grade, rule, at_block(c, x, u), "a block %s: handle %u, state %u", what, owner, state);
 }
@@ -327,7 +327,7 @@ static void judge_block(struct check *c, struct sector *x, uint32_t u, uint32_t 
     uint32_t state = AMXI_W0_STATE(w0);
     uint64_t at = at_block(c, x, u);
     if (state == AMX_STATE_FREE) {
-        uint32_t foot = amxi_ld32_acq((amxi_a32 *)(void *)block(c, x, u + size) - 1);
+        uint32_t foot = amxi_ld32_rlx((amxi_a32 *)(void *)block(c, x, u + size) - 1);
         x->free_blocks++;
         if (size > x->largest)
             x->largest = size;
@@ -357,7 +357,8 @@ static bool judge_chain(struct check *c, struct sector *x)
 {
     bool after_free = false;
     for (uint32_t u = x->first, size; u < x->su; u += size) {
-        uint64_t w0 = amxi_ld64_acq(&block(c, x, u)->w0), w1 = amxi_ld64_acq(&block(c, x, u)->w1);
+        /* acquire: whoever adopted it had marked the sector before */
+        uint64_t w0 = amxi_ld64_acq(&block(c, x, u)->w0), w1 = amxi_ld64_rlx(&block(c, x, u)->w1);
         uint32_t state = AMXI_W0_STATE(w0);
         size = AMXI_W1_SIZE(w1);
         if (size < AMXI_UNITS_MIN || size > x->su - u) {
@@ -393,7 +394,7 @@ static bool judge_queue(struct check *c, const struct sector *x, const char *nam
             return false;
         }
         uint64_t *m = &c->mark[u >> 6], bit = UINT64_C(1) << (u & 63);
-        uint32_t state = AMXI_W0_STATE(amxi_ld64_acq(&block(c, x, u)->w0));
+        uint32_t state = AMXI_W0_STATE(amxi_ld64_rlx(&block(c, x, u)->w0));
         if (*m & bit) {
             CORRUPT("queue", at_block(c, x, u), "the %s queue comes to a block a second time", name);
             return false;
@@ -403,14 +404,14 @@ static bool judge_queue(struct check *c, const struct sector *x, const char *nam
             return false;
         }
         *m |= bit;
-        entry = AMXI_W1_LINK(amxi_ld64_acq(&block(c, x, u)->w1));
+        entry = AMXI_W1_LINK(amxi_ld64_rlx(&block(c, x, u)->w1));
     }
     return true;
 }
 
 static bool judge_queues(struct check *c, const struct sector *x, uint64_t acked)
 {
-    uint64_t drain = amxi_ld64_acq(&x->b->drain);
+    uint64_t drain = amxi_ld64_rlx(&x->b->drain);
     uint32_t n, k, counted = AMXI_Q_COUNT(acked);
     memset(c->mark, 0, x->su / 8);
     bool sound = judge_queue(c, x, "acked", AMXI_Q_ENTRY(acked), &n);
@@ -430,34 +431,34 @@ static void judge_index(struct check *c, const struct sector *x)
     uint8_t sl[sizeof x->b->sl] = {0};
     uint64_t at = where(c, AMXI_R_SECTORS, x->i);
     for (uint32_t k = 0; k < c->s->g.bins; k++) {
-        uint32_t bin = k + AMXI_UNITS_MIN, entry = amxi_ld32_acq(&x->b->head[k]);
+        uint32_t bin = k + AMXI_UNITS_MIN, entry = amxi_ld32_rlx(&x->b->head[k]);
         if (entry) {
             sl[bin >> 3] = (uint8_t)(sl[bin >> 3] | 1u << (bin & 7));
             fl |= 1u << (bin >> 3);
         }
         for (uint32_t prev = 0; entry; n++) { /* `prev` must be exact, so no list can come back to itself */
             const struct amxi_free_body *f = header_at(x, entry - 1) ? block(c, x, entry - 1) : NULL;
-            if (!f || n == x->free_blocks || AMXI_W0_STATE(amxi_ld64_acq(&f->w0)) != AMX_STATE_FREE ||
-                amxi_bin(AMXI_W1_SIZE(amxi_ld64_acq(&f->w1))) != bin || amxi_ld32_acq(&f->prev) != prev) {
+            if (!f || n == x->free_blocks || AMXI_W0_STATE(amxi_ld64_rlx(&f->w0)) != AMX_STATE_FREE ||
+                amxi_bin(AMXI_W1_SIZE(amxi_ld64_rlx(&f->w1))) != bin || amxi_ld32_rlx(&f->prev) != prev) {
                 CORRUPT("index", at, "list %u is wrong at unit %u", bin, entry - 1);
                 return;
             }
             prev = entry;
-            entry = amxi_ld32_acq(&f->next);
+            entry = amxi_ld32_rlx(&f->next);
         }
     }
     if (n != x->free_blocks)
         CORRUPT("index", at, "the lists have %u of %u free blocks", n, x->free_blocks);
-    bool same = amxi_ld32_acq(&x->b->fl) == fl;
+    bool same = amxi_ld32_rlx(&x->b->fl) == fl;
     for (uint32_t f = 0; f < sizeof sl; f++)
-        same &= amxi_ld8_acq(&x->b->sl[f]) == sl[f];
+        same &= amxi_ld8_rlx(&x->b->sl[f]) == sl[f];
     if (!same)
         CORRUPT("index", at, "the bits over the lists are wrong");
 }
 
 static void judge_hints(struct check *c, const struct sector *x)
 {
-    uint32_t avail = amxi_ld8_acq(amxi_avail(c->s, x->i));
+    uint32_t avail = amxi_ld8_rlx(amxi_avail(c->s, x->i));
     uint32_t real = x->largest == x->su ? AMXI_AVAIL_WHOLE : amxi_bin(x->largest);
     if (avail != real)
         NOTE("hint", where(c, AMXI_R_HINTS, x->i), "the hint for free blocks says %u, it is %u", avail, real);
@@ -467,7 +468,7 @@ static void judge_idle(struct check *c, struct sector *x)
 {
     uint64_t at = where(c, AMXI_R_SECTORS, x->i);
     x->at_rest = true;
-    x->first = amxi_ld32_acq(&x->b->first);
+    x->first = amxi_ld32_rlx(&x->b->first);
     if (x->first == 1 || x->first > x->su - AMXI_UNITS_MIN) {
         CORRUPT("cut", at, "the chain begins at unit %u of %u", x->first, x->su);
         return;
@@ -476,19 +477,19 @@ static void judge_idle(struct check *c, struct sector *x)
         NOTE("cut", at, "%u units in front are free, the next holder takes them back", x->first);
         c->now.free_bytes += (uint64_t)x->first * AMXI_UNIT;
     }
-    if (amxi_ld32_acq(&x->b->ext_len))
+    if (amxi_ld32_rlx(&x->b->ext_len))
         CORRUPT("extent", at, "a sector that nobody holds says that a large block begins in it");
-    if (amxi_ld64_acq(&x->b->gclock) > AMXI_GEN_MASK)
+    if (amxi_ld64_rlx(&x->b->gclock) > AMXI_GEN_MASK)
         CORRUPT("gclock", at, "the generation clock has more than 40 bits");
     uint32_t stray = next_bit(x, 0);
     if (stray < x->first)
         CORRUPT("bitmap", at_block(c, x, stray), "a bit is set in front of the first block");
-    uint64_t acked = amxi_ld64_acq(amxi_acked(c->s, x->i));
+    uint64_t acked = amxi_ld64_acq(amxi_acked(c->s, x->i)); /* its blocks: pushed without the sector's word */
     bool queues = judge_queues(c, x, acked);
     if (!judge_chain(c, x))
         return;
     /* a push between the two loads of the queue would make the same picture */
-    if (x->unqueued && queues && amxi_ld64_acq(amxi_acked(c->s, x->i)) == acked)
+    if (x->unqueued && queues && amxi_ld64_rlx(amxi_acked(c->s, x->i)) == acked)
         UNDONE("queue", x->unqueued_at, "%u blocks from here on are marked as queued and are on no queue", x->unqueued);
     judge_hints(c, x);
     judge_index(c, x);
@@ -498,7 +499,7 @@ static void judge_idle(struct check *c, struct sector *x)
 static bool judge_held(struct check *c, struct sector *x, uint32_t tag)
 {
     uint64_t at = where(c, AMXI_R_SECTORS, x->i);
-    uint32_t len = amxi_ld32_acq(&x->b->ext_len);
+    uint32_t len = amxi_ld32_rlx(&x->b->ext_len);
     enum holder holder = holder_of(c, tag);
     if (holder == NOBODY)
         CORRUPT("holder", at, "held by handle %u, which does not exist", tag);
@@ -512,7 +513,7 @@ static bool judge_held(struct check *c, struct sector *x, uint32_t tag)
         CORRUPT("extent", at, "a large block of %u sectors reaches beyond the end", len);
     if (len)
         return true; /* being made or taken apart: the sector's word says the rest when that is done */
-    x->first = amxi_ld32_acq(&x->b->first);
+    x->first = amxi_ld32_rlx(&x->b->first);
     if (x->first > x->su - AMXI_UNITS_MIN)
         CORRUPT("cut", at, "the chain begins at unit %u of %u", x->first, x->su);
     else
@@ -524,14 +525,14 @@ static bool judge_held(struct check *c, struct sector *x, uint32_t tag)
 
 static void judge_queue_empty(struct check *c, uint32_t i)
 {
-    if (AMXI_Q_ENTRY(amxi_ld64_acq(amxi_acked(c->s, i))) || AMXI_Q_ENTRY(amxi_ld64_acq(&amxi_sector(c->s, i)->drain)))
+    if (AMXI_Q_ENTRY(amxi_ld64_rlx(amxi_acked(c->s, i))) || AMXI_Q_ENTRY(amxi_ld64_rlx(&amxi_sector(c->s, i)->drain)))
         CORRUPT("queue", where(c, AMXI_R_SECTORS, i), "a queue in a sector that belongs to a large block");
 }
 
 static void judge_inner(struct check *c, const struct sector *x, uint32_t i)
 {
     struct sector y = view(c, i);
-    uint64_t w = amxi_ld64_acq(&y.b->word);
+    uint64_t w = amxi_ld64_rlx(&y.b->word);
     if (AMXI_S_KIND(w) != AMXI_K_CONT || AMXI_S_WHO(w) != x->i) {
         CORRUPT("extent", where(c, AMXI_R_SECTORS, i), "sector %u is of kind %u, not inside the large block of %u", i,
                 AMXI_S_KIND(w), x->i);
@@ -547,8 +548,8 @@ static void judge_inner(struct check *c, const struct sector *x, uint32_t i)
 static void judge_tail(struct check *c, const struct sector *x, uint32_t j, uint32_t tail)
 {
     struct amxi_sector_body *b = amxi_sector(c->s, j);
-    uint32_t kind = AMXI_S_KIND(amxi_ld64_acq(&b->word)), first = amxi_ld32_acq(&b->first),
-             by = amxi_ld32_acq(&b->cut_by);
+    uint32_t kind = AMXI_S_KIND(amxi_ld64_rlx(&b->word)), first = amxi_ld32_rlx(&b->first),
+             by = amxi_ld32_rlx(&b->cut_by);
     if (kind == AMXI_K_HELD || kind == AMXI_K_QUARANTINED)
         return;
     if (kind != AMXI_K_IDLE || first != tail || by != x->i)
@@ -560,8 +561,8 @@ static void judge_tail(struct check *c, const struct sector *x, uint32_t j, uint
 static void judge_head(struct check *c, struct sector *x)
 {
     uint64_t at = where(c, AMXI_R_SECTORS, x->i);
-    uint32_t len = amxi_ld32_acq(&x->b->ext_len), tail = amxi_ld32_acq(&x->b->ext_tail), left = c->s->g.sectors - x->i;
-    x->first = amxi_ld32_acq(&x->b->first);
+    uint32_t len = amxi_ld32_rlx(&x->b->ext_len), tail = amxi_ld32_rlx(&x->b->ext_tail), left = c->s->g.sectors - x->i;
+    x->first = amxi_ld32_rlx(&x->b->first);
     if (!len || len > left || tail >= x->su || (tail && len == left)) {
         CORRUPT("extent", at, "a large block of %u sectors and %u units where %u sectors are left", len, tail, left);
         return;
@@ -570,7 +571,7 @@ static void judge_head(struct check *c, struct sector *x)
         CORRUPT("extent", at, "a large block begins at unit %u of its sector", x->first);
         return;
     }
-    uint64_t w0 = amxi_ld64_acq(&block(c, x, x->first)->w0), w1 = amxi_ld64_acq(&block(c, x, x->first)->w1);
+    uint64_t w0 = amxi_ld64_rlx(&block(c, x, x->first)->w0), w1 = amxi_ld64_rlx(&block(c, x, x->first)->w1);
     uint32_t state = AMXI_W0_STATE(w0), bit = next_bit(x, 0), stray = next_bit(x, x->first + 1);
     count(c, state, (uint64_t)len * x->su + tail);
     if (bit != x->first)
@@ -597,7 +598,7 @@ static bool judge_cont(struct check *c, const struct sector *x, uint32_t who)
     uint64_t at = where(c, AMXI_R_SECTORS, x->i);
     struct amxi_sector_body *h = amxi_sector(c->s, who < x->i ? who : x->i);
     uint64_t w = amxi_ld64_acq(&h->word);
-    uint32_t kind = AMXI_S_KIND(w), len = amxi_ld32_acq(&h->ext_len);
+    uint32_t kind = AMXI_S_KIND(w), len = amxi_ld32_rlx(&h->ext_len);
     if (kind == AMXI_K_HELD && holder_of(c, AMXI_S_WHO(w)) == LIVING)
         NOTE("busy", at, "inside a large block that is being made or freed");
     else if (kind == AMXI_K_HELD)
@@ -606,7 +607,7 @@ static bool judge_cont(struct check *c, const struct sector *x, uint32_t who)
         NOTE("quarantine", at, "inside a large block that is quarantined");
     else if (kind != AMXI_K_HEAD || x->i - who >= len)
         CORRUPT("extent", at, "inside a large block of sector %u that is none or does not reach here", who);
-    return !c->live || amxi_ld64_acq(&h->word) == w;
+    return !c->live || amxi_ld64_again(&h->word) == w;
 }
 
 /* --- All of them --------------------------------------------------------------------------------------------------- */
@@ -641,7 +642,7 @@ static void check_sector(struct check *c, uint32_t i)
     c->sector = i;
     for (uint32_t t = 0; t < TRIES; t++) {
         uint64_t w = amxi_ld64_acq(word);
-        if (judge(c, i, w) && (!c->live || amxi_ld64_acq(word) == w)) {
+        if (judge(c, i, w) && (!c->live || amxi_ld64_again(word) == w)) {
             c->now.sectors = 1;
             settle(c);
             return;
@@ -663,7 +664,7 @@ static int run(struct check *c, struct amx_check_result *out)
         check_sector(c, i);
     for (uint32_t i = c->s->g.sectors; i < c->s->g.sectors_max && !c->stop; i++) {
         c->sector = i;
-        if (AMXI_S_KIND(amxi_ld64_acq(&amxi_sector(c->s, i)->word)) != AMXI_K_ABSENT)
+        if (AMXI_S_KIND(amxi_ld64_rlx(&amxi_sector(c->s, i)->word)) != AMXI_K_ABSENT)
             CORRUPT("kind", where(c, AMXI_R_SECTORS, i), "a sector beyond the end of the segment");
         settle(c);
     }

@@ -42,9 +42,11 @@ void amxi_touch(const struct amxi_seg *s, uint32_t tag, uint32_t sector)
     amxi_a64 *w = amxi_touched(s, tag - 1) + sector / 64;
     uint64_t bit = UINT64_C(1) << (sector & 63);
     /* relaxed: it precedes in program order the store or cas that gives the handle something there, and recovery
-     * reads it after the death */
-    if (!(amxi_ld64_rlx(w) & bit))
+     * reads it after the death. The fence is for a check, which meets what it was given */
+    if (!(amxi_ld64_rlx(w) & bit)) {
         amxi_or64_rlx(w, bit);
+        amxi_entered();
+    }
 }
 
 /* Is the sector, held by us, free from its start for t units (t = su: all of it)? */
@@ -139,7 +141,7 @@ static void publish(const struct amxi_seg *s, uint32_t tag, const struct run *r,
         view(s, c, tag, &y);
         swallow(&y);
         amxi_sec_bit_clear(&y, 0);                                                       /* payload now */
-        amxi_st64_rel(&y.b->word, AMXI_S_WORD(AMXI_K_CONT, r->i, AMXI_S_EPOCH(y.word))); /* as leave */
+        amxi_st64_rlx(&y.b->word, AMXI_S_WORD(AMXI_K_CONT, r->i, AMXI_S_EPOCH(y.word))); /* 5 releases it */
     }
     amxi_cb();
     if (r->t)
@@ -227,7 +229,7 @@ int amxi_extent_free(const struct amxi_seg *s, uint32_t tag, uint64_t unit)
 {
     uint32_t i = (uint32_t)(unit >> s->g.su_log2);
     struct amxi_sec x;
-    uint64_t w = amxi_ld64_acq(&amxi_sector(s, i)->word); /* pairs with publish: its fields */
+    uint64_t w = amxi_ld64_rlx(&amxi_sector(s, i)->word); /* who has claimed the block knows that it was made */
     if (AMXI_S_KIND(w) != AMXI_K_HEAD || amxi_ld32_rlx(&amxi_sector(s, i)->first) != (unit & (s->g.su - 1)))
         return AMX_E_CORRUPT;
     if (!amxi_sec_steal(s, i, tag, w, &x)) /* 2 from HEAD: the winner of the block's cas is the only one who may */
@@ -237,15 +239,30 @@ int amxi_extent_free(const struct amxi_seg *s, uint32_t tag, uint64_t unit)
     return AMX_OK;
 }
 
+/* Does the run that a HEAD in sector i tells of end where it says? A length that was damaged would name what is others'. */
+static bool ends(const struct amxi_seg *s, uint32_t i, uint64_t n, uint64_t t)
+{
+    if (!n || n > s->g.sectors - i || t >= s->g.su || (t && i + n >= s->g.sectors))
+        return false;
+    /* relaxed: what shows that the block has been taken apart was stored behind the amxi_entered of who ended HEAD, or of who saw
+     * it ended; the second look at HEAD finds that */
+    uint64_t w = amxi_ld64_rlx(&amxi_sector(s, i + (uint32_t)n - 1)->word);
+    if (n > 1 && (AMXI_S_KIND(w) != AMXI_K_CONT || AMXI_S_WHO(w) != i))
+        return false;
+    const struct amxi_sector_body *b = t ? amxi_sector(s, i + (uint32_t)n) : NULL;
+    return !t || (amxi_ld32_rlx(&b->first) == t && amxi_ld32_rlx(&b->cut_by) == i);
+}
+
 int amxi_extent_usable(const struct amxi_seg *s, uint64_t unit, uint64_t *bytes)
 {
     uint32_t i = (uint32_t)(unit >> s->g.su_log2), h0 = (uint32_t)(unit & (s->g.su - 1));
     struct amxi_sector_body *b = amxi_sector(s, i);
     uint64_t w = amxi_ld64_acq(&b->word); /* pairs with publish */
-    uint64_t n = amxi_ld32_acq(&b->ext_len), t = amxi_ld32_acq(&b->ext_tail);
-    if (AMXI_S_KIND(w) != AMXI_K_HEAD || amxi_ld64_rlx(&b->word) != w)
+    uint64_t n = amxi_ld32_rlx(&b->ext_len), t = amxi_ld32_rlx(&b->ext_tail);
+    bool sound = ends(s, i, n, t) && h0 == amxi_ld32_rlx(&b->first);
+    if (AMXI_S_KIND(w) != AMXI_K_HEAD || amxi_ld64_again(&b->word) != w)
         return AMX_E_STALE; /* freed meanwhile */
-    if (!n || n > s->g.sectors - i || t >= s->g.su || (t && i + n >= s->g.sectors) || h0 != amxi_ld32_rlx(&b->first))
+    if (!sound)
         return AMX_E_CORRUPT;
     *bytes = ((n << s->g.su_log2) + t - h0 - 1) * AMXI_UNIT;
     return AMX_OK;

@@ -48,7 +48,7 @@ static uint32_t guarded(const struct amx_store *s, uint64_t name, uint32_t enoug
 
 /* --- Taking and dropping ---------------------------------------------------------------------------------------- */
 
-int amxi_word_says(uint64_t w, amx_token token)
+int amxi_word_says_else(uint64_t w, amx_token token)
 {
     uint32_t state = AMXI_W0_STATE(w);
     if (state != AMX_STATE_FREE && !amxi_slot_live(state))
@@ -91,6 +91,8 @@ int amxi_guard_take(struct amx_store *s, struct amxi_place *p, amx_token token, 
         amxi_st64_sc(own_guard(s, k), name_of(s, p->i, p->w)); /* 1 pairs with the load in guarded() */
         p->w = amxi_ld64_sc(p->word);                          /* 2 pairs with the exchange in amxi_message_claim */
         e = amxi_word_says(p->w, token);
+        if (!e && AMXI_W0_OWNER(p->w))
+            e = AMX_E_CORRUPT; /* what is stored is nobody's */
         if (e)
             amxi_st64_rel(own_guard(s, k),
                           0); /* nothing was read now; but under the guard before, as amxi_guard_drop */

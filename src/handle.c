@@ -18,13 +18,13 @@ int amxi_refuse(const amx_t *h)
     return h->tag ? AMX_OK : AMX_E_READONLY;
 }
 
-/* sc on entry words throughout: give and recovery argue about them together with `giving` and `purging`. */
 /* From `w` on: cleared only when the entry is ours, a slow contender's late zero would erase the winner's guard. */
 static bool entry_open(struct amxi_seg *s, uint32_t i, uint64_t w, uint64_t epoch)
 {
     bool inherits = AMXI_H_STATUS(w) != AMXI_H_FREE; /* then what carries the tag is still to be looked for */
     struct amxi_handle_body *b = amxi_handle(s, i);
-    if (!amxi_cas64_sc(&b->word, &w, AMXI_H_WORD(AMXI_H_OPENING, s->peer, epoch)))
+    /* acquire: what its last tenant did here, and who ended it. Release: our peer's word, see bury_handles */
+    if (!amxi_cas64_ar(&b->word, &w, AMXI_H_WORD(AMXI_H_OPENING, s->peer, epoch)))
         return false;
     for (uint32_t g = 0; g < s->g.guards; g++)
         amxi_st64_rlx(amxi_guard(s, i, g), 0);
@@ -41,7 +41,7 @@ static bool entry_open(struct amxi_seg *s, uint32_t i, uint64_t w, uint64_t epoc
     uint32_t old = amxi_ld32_sc(high); /* sc, if another raised it too: in front of our guards, see guard.c */
     while (old < i + 1 && !amxi_cas32_sc(high, &old, i + 1))
         ; /* each loss raised it: at most one turn per entry */
-    amxi_st64_sc(&b->word, AMXI_H_WORD(AMXI_H_OPEN, s->peer, epoch));
+    amxi_st64_rel(&b->word, AMXI_H_WORD(AMXI_H_OPEN, s->peer, epoch)); /* its fields, and `high` */
     return true;
 }
 
@@ -49,16 +49,16 @@ static int entry_take(struct amxi_seg *s, bool inherit, uint32_t *tag, uint64_t 
 {
     for (uint32_t i = 0; i < s->g.handles; i++) { /* one that this process closed: its blocks come along */
         amxi_a64 *word = &amxi_handle(s, i)->word;
-        uint64_t w = amxi_ld64_sc(word);
+        uint64_t w = amxi_ld64_rlx(word); /* the exchange compares */
         *epoch = AMXI_H_EPOCH(w) + 1;
         if (AMXI_H_STATUS(w) == AMXI_H_CLOSED && AMXI_H_PEER(w) == s->peer &&
-            amxi_cas64_sc(word, &w, AMXI_H_WORD(AMXI_H_OPEN, s->peer, *epoch))) {
+            amxi_cas64_acq(word, &w, AMXI_H_WORD(AMXI_H_OPEN, s->peer, *epoch))) { /* as its last thread left it */
             *tag = i + 1;
             return AMX_OK;
         }
     }
     for (uint32_t i = 0; i < s->g.handles; i++) {
-        uint64_t w = amxi_ld64_sc(&amxi_handle(s, i)->word);
+        uint64_t w = amxi_ld64_rlx(&amxi_handle(s, i)->word);
         uint32_t st = AMXI_H_STATUS(w);
         *epoch = AMXI_H_EPOCH(w) + 1;
         if ((st == AMXI_H_FREE || (inherit && (st == AMXI_H_DEAD || st == AMXI_H_QUIET))) &&
@@ -171,7 +171,7 @@ int amx_unshare(amx_t *h)
     s->open[i] = NULL;
     for (uint32_t g = 0; g < s->g.guards; g++) /* they lapse with the handle; its next tenant has none */
         amxi_st64_rel(amxi_guard(s, i, g), 0); /* as amx_read_end */
-    amxi_st64_sc(&amxi_handle(s, i)->word, AMXI_H_WORD(AMXI_H_CLOSED, s->peer, h->epoch));
+    amxi_st64_rel(&amxi_handle(s, i)->word, AMXI_H_WORD(AMXI_H_CLOSED, s->peer, h->epoch));
     amxi_os_unmap(h, sizeof *h);
     return AMX_OK;
 }

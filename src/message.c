@@ -12,23 +12,7 @@
 
 /* --- Finding ----------------------------------------------------------------------------------------------------- */
 
-int amxi_store_admit(const struct amx_store *s, enum amxi_pool_use use)
-{
-    if (!s || !s->base)
-        return AMX_E_INVAL;
-    return s->h ? amxi_word_refuse(s->h, use != AMXI_POOL_READ) : AMX_OK;
-}
-
-int amxi_store_locate(const struct amx_store *s, amx_token token, struct amxi_place *p)
-{
-    uint32_t i = AMX_SLOT_INDEX(token);
-    if (AMX_SLOT_CLASS(token) || i >= s->config.depth)
-        return AMX_E_OFFSET;
-    amxi_place_at(s, i, p);
-    return AMX_OK;
-}
-
-static int find(const struct amx_store *s, amx_token token, struct amxi_place *p)
+static inline int find(const struct amx_store *s, amx_token token, struct amxi_place *p)
 {
     int e = amxi_store_admit(s, AMXI_POOL_WRITE);
     return e ? e : amxi_store_locate(s, token, p);
@@ -51,7 +35,8 @@ int amxi_message_end(struct amx_store *s, struct amxi_place *p)
     return e;
 }
 
-void amxi_store_wake(const struct amx_store *s)
+/* Something that others may wait for has changed. */
+static void wake(const struct amx_store *s)
 {
     amxi_a32 *wait = &amxi_store_head_at(s->base)->wait;
     uint32_t w = amxi_ld32_sc(wait);
@@ -188,7 +173,7 @@ void amx_read_end(struct amx_read *guard)
         return;
     s->held -= s->held != 0;
     amxi_guard_drop(s, AMX_SLOT_INDEX(guard->token), guard->guard);
-    amxi_store_wake(s);
+    wake(s);
 }
 
 int amx_msg_peek_header(struct amx_store *store, amx_token token, struct amx_message_header *out)
@@ -297,7 +282,7 @@ static int finish(struct amx_write *g, uint32_t state)
         e = amxi_message_end(s, &p);
     else
         e = amxi_word_move(p.word, &p.w, AMXI_W0(state, 0, AMXI_W0_GEN(p.w))); /* 4 */
-    amxi_store_wake(s);
+    wake(s);
     return e;
 }
 
@@ -334,7 +319,7 @@ int amx_msg_free(struct amx_store *store, amx_token token)
     if (e)
         return e == AMX_E_BORROWED ? AMX_E_BORROW_ACTIVE : e;
     e = amxi_message_end(store, &p); /* 2, 3 */
-    amxi_store_wake(store);
+    wake(store);
     return e;
 }
 
@@ -369,7 +354,7 @@ static int repeat(const struct call *c, uint64_t timeout_ns)
         if (!start)
             start = amxi_os_mono_ns();
         amxi_a32 *wait = &amxi_store_head_at(c->store->base)->wait;
-        uint32_t w = amxi_or32_sc(wait, 1) | 1; /* announce, then look again: see amxi_store_wake */
+        uint32_t w = amxi_or32_sc(wait, 1) | 1; /* announce, then look again: see wake */
         e = c->make(c);
         if (!passing(e))
             return e;

@@ -5,6 +5,7 @@
 
 #include "slot.h"
 #include "store.h"
+#include "word.h"
 
 static inline struct amxi_store_body *amxi_store_head_at(unsigned char *base)
 {
@@ -56,21 +57,38 @@ void amxi_guard_drop(struct amx_store *s, uint32_t i, uint32_t guard);
 int amxi_message_claim(struct amx_store *s, struct amxi_place *p, amx_token token);
 /* Moves a word that is ours, by exchange. AMX_E_STALE: it was not, any more (recovery took us for dead, wrongly). */
 int amxi_word_move(amxi_a64 *word, uint64_t *w, uint64_t to);
-/* What a word says to who wants to read the message: AMX_OK if it is STORED. */
-int amxi_word_says(uint64_t w, amx_token token);
+/* What a word says to who wants to read the message: AMX_OK if it is STORED. The common answer first. */
+int amxi_word_says_else(uint64_t w, amx_token token);
+static inline int amxi_word_says(uint64_t w, amx_token token)
+{
+    bool stored = AMXI_W0_STATE(w) == AMX_STATE_STORED && (uint32_t)AMXI_W0_GEN(w) == AMXI_SLOT_GEN(token);
+    return AMXI_LIKELY(stored) ? AMX_OK : amxi_word_says_else(w, token);
+}
 /* Read guards on place i, whose word is w, by all views. */
 uint32_t amxi_guards_on(const struct amx_store *s, uint32_t i, uint64_t w);
 /* Ends all read guards of a view of a concurrent store, or of all in a store of one thread. */
 void amxi_guards_lapse(const struct amx_store *s, uint32_t owner);
 
 /* message.c */
-int amxi_store_admit(const struct amx_store *s, enum amxi_pool_use use);
+static inline int amxi_store_admit(const struct amx_store *s, enum amxi_pool_use use)
+{
+    if (!s || !s->base)
+        return AMX_E_INVAL;
+    if (AMXI_LIKELY(!s->h || *s->writable))
+        return AMX_OK;
+    return amxi_word_refuse(s->h, use != AMXI_POOL_READ);
+}
 /* The place of a token. AMX_E_OFFSET. */
-int amxi_store_locate(const struct amx_store *s, amx_token token, struct amxi_place *p);
+static inline int amxi_store_locate(const struct amx_store *s, amx_token token, struct amxi_place *p)
+{
+    uint32_t i = AMX_SLOT_INDEX(token);
+    if (AMX_SLOT_CLASS(token) || i >= s->config.depth)
+        return AMX_E_OFFSET;
+    amxi_place_at(s, i, p);
+    return AMX_OK;
+}
 /* Ends the message at a place that we claimed, or were storing. */
 int amxi_message_end(struct amx_store *s, struct amxi_place *p);
-/* Something that others may wait for has changed. */
-void amxi_store_wake(const struct amx_store *s);
 
 /* admission.c */
 /* What the policy did so far for a message. */

@@ -30,7 +30,7 @@ static uint8_t *payload_of(const struct amxi_seg *s, uint64_t ref, uint64_t *byt
     if (!AMXI_REF_UNIT(ref) || k >= units || !(amxi_ld64_rlx(amxi_bitmap(s, 0) + k / 64) >> (k & 63) & 1))
         return NULL;
     struct amxi_block_body *b = amxi_block(s, k);
-    uint64_t w = amxi_ld64_acq(&b->w0); /* pairs with the release of publish */
+    uint64_t w = amxi_ld64_rlx(&b->w0); /* published before what led us here: an entry, or a look-up */
     if (!amxi_state_live(AMXI_W0_STATE(w)) || AMXI_W0_OWNER(w) || (uint32_t)AMXI_W0_GEN(w) != AMXI_REF_GEN(ref))
         return NULL;
     uint32_t u = AMXI_W1_SIZE(amxi_ld64_rlx(&b->w1));
@@ -81,7 +81,7 @@ bool amxi_object_read(const struct amxi_seg *s, uint32_t i, struct amxi_object *
         return false;
     load(amxi_object(s, i), o);
     o->words = payload_of(s, o->ref, &bytes);
-    if (!o->words || !fits(o, bytes) || word_of(s, i) != w)
+    if (!o->words || !fits(o, bytes) || amxi_ld64_again(&amxi_object(s, i)->word) != w)
         return false;
     o->cells = o->cells_at ? o->words + o->cells_at : NULL;
     o->words += o->first;
@@ -112,8 +112,9 @@ void amxi_object_settle(const struct amxi_seg *s, uint32_t tag, uint64_t dead, b
         uint64_t w = word_of(s, i);
         bool midway = AMXI_O_STATUS(w) == AMXI_O_MAKING || (AMXI_O_STATUS(w) == AMXI_O_GOING && !lists);
         /* still DEAD after w was read: w is the dead one's, not of a new tenant of its tag, and older than `lists` */
-        if (midway && AMXI_O_TAG(w) == tag && amxi_ld64_sc(&amxi_handle(s, tag - 1)->word) == dead)
-            (void)amxi_cas64_sc(&amxi_object(s, i)->word, &w, AMXI_O_WORD(AMXI_O_FREE, 0, AMXI_O_EPOCH(w)));
+        if (midway && AMXI_O_TAG(w) == tag && amxi_ld64_rlx(&amxi_handle(s, tag - 1)->word) == dead)
+            /* release: that the dead one stores there no more */
+            (void)amxi_cas64_rel(&amxi_object(s, i)->word, &w, AMXI_O_WORD(AMXI_O_FREE, 0, AMXI_O_EPOCH(w)));
     }
 }
 
@@ -180,11 +181,12 @@ int amx_object_add(amx_t *h, const struct amx_object *object, uint64_t *id)
         struct amxi_object_body *b = amxi_object(s, i);
         uint64_t w = word_of(s, i), epoch = AMXI_O_EPOCH(w) + 1;
         if (AMXI_O_STATUS(w) != AMXI_O_FREE ||
-            !amxi_cas64_sc(&b->word, &w, AMXI_O_WORD(AMXI_O_MAKING, h->tag, epoch))) /* 1 */
+            !amxi_cas64_rel(&b->word, &w, AMXI_O_WORD(AMXI_O_MAKING, h->tag, epoch))) /* 1 our handle is open */
             continue;
-        store(b, &o); /* 2 */
-        /* 3 sc, and so a release: its fields to whoever finds it LIVE. Lost: we are taken for dead, which cannot be */
-        amxi_st64_sc(&b->word, AMXI_O_WORD(AMXI_O_LIVE, 0, epoch));
+        amxi_entered(); /* for who reads the fields meanwhile */
+        store(b, &o);   /* 2 */
+        /* 3 release: its fields to whoever finds it LIVE. Lost: we are taken for dead, which cannot be */
+        amxi_st64_rel(&b->word, AMXI_O_WORD(AMXI_O_LIVE, 0, epoch));
         *id = ID(epoch, i);
         return AMX_OK;
     }
@@ -209,7 +211,7 @@ int amx_object_remove(amx_t *h, uint64_t id)
         return AMX_E_BUSY;                             /* another removes it too */
     if (amxi_lists_in_use(s))                          /* 2 who came before may be looking */
         return AMX_E_BUSY;
-    if (!amxi_cas64_sc(word, &going, AMXI_O_WORD(AMXI_O_FREE, 0, ID_EPOCH(id)))) /* 3 */
+    if (!amxi_cas64_rlx(word, &going, AMXI_O_WORD(AMXI_O_FREE, 0, ID_EPOCH(id)))) /* 3 goes on with the release of 1 */
         return AMX_E_STALE;
     return AMX_OK;
 }
@@ -224,7 +226,7 @@ int amx_object_touch(amx_t *h, uint64_t id)
     amxi_a32 *mask = &amxi_handle(h->seg, h->tag - 1)->objects;
     uint32_t bit = 1u << ID_INDEX(id);
     if (!(amxi_ld32_rlx(mask) & bit)) /* as amxi_touch: in front of the exchange, read after the death */
-        (void)amxi_or32_sc(mask, bit);
+        (void)amxi_or32_rlx(mask, bit);
     return AMX_OK;
 }
 
@@ -237,7 +239,7 @@ int amx_objects(const amx_t *h, amx_object_fn *fn, void *ctx)
     for (uint32_t i = 0; i < AMX_OBJECTS; i++) {
         struct amxi_object o;
         uint64_t w = word_of(h->seg, i);
-        if (!amxi_object_read(h->seg, i, &o) || word_of(h->seg, i) != w)
+        if (!amxi_object_read(h->seg, i, &o) || amxi_ld64_rlx(&amxi_object(h->seg, i)->word) != w)
             continue;
         struct amx_object out = {sizeof out,
                                  o.ref,

@@ -125,8 +125,9 @@ static bool take_entry(struct amxi_seg *s, uint64_t ticket)
     for (uint32_t i = 0; i < s->g.peers; i++) {
         amxi_a64 *word = &amxi_peer(s, i)->word;
         uint64_t w = amxi_ld64_rlx(word);
-        /* sc: orders this attach against the last one out, who looks for LIVE entries before it removes the name */
-        if (AMXI_PEER_STATUS(w) == AMXI_PEER_FREE && amxi_cas64_sc(word, &w, AMXI_PEER_WORD(AMXI_PEER_LIVE, ticket))) {
+        /* acquire: what the former tenant did to the entry; release: the ticket was given before. Against the last one out
+         * who removes the name the lock of AMXI_LOCK_ATTACH orders */
+        if (AMXI_PEER_STATUS(w) == AMXI_PEER_FREE && amxi_cas64_ar(word, &w, AMXI_PEER_WORD(AMXI_PEER_LIVE, ticket))) {
             s->peer = i;
             s->ticket = ticket;
             return true;
@@ -145,6 +146,7 @@ static void describe(struct amxi_seg *s, const struct amxi_os_proc *self, const 
     else if (amxi_os_comm(text))
         text[0] = 0;
     memcpy(half, text, sizeof half);
+    amxi_entered(); /* for who reads the fields meanwhile: amx_peers looks at the word again */
     amxi_st64_rlx(&p->pid_ns, self->pid_ns | (uint64_t)self->boot << 32);
     amxi_st64_rlx(&p->start_time, self->start_time);
     amxi_st64_rlx(&p->map_base, (uint64_t)(uintptr_t)s->base);
@@ -158,7 +160,7 @@ static int table_full(const struct amxi_seg *s, char *why, size_t why_len)
 {
     unsigned dead = 0;
     for (uint32_t i = 0; i < s->g.peers; i++) {
-        uint64_t w = amxi_ld64_acq(&amxi_peer(s, i)->word);
+        uint64_t w = amxi_ld64_rlx(&amxi_peer(s, i)->word); /* a number for the message */
         dead += AMXI_PEER_STATUS(w) == AMXI_PEER_DEAD ||
                 (AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && amxi_peer_dead(s, i, AMXI_PEER_TICKET(w)));
     }
@@ -214,7 +216,7 @@ int amxi_peer_succeed(struct amxi_seg *s, uint32_t i, uint64_t dead, const char 
     r = take_ticket(s, &ticket, why, why_len);
     if (r)
         return r;
-    if (!amxi_cas64_sc(&amxi_peer(s, i)->word, &dead, AMXI_PEER_WORD(AMXI_PEER_LIVE, ticket))) /* as in take_entry */
+    if (!amxi_cas64_ar(&amxi_peer(s, i)->word, &dead, AMXI_PEER_WORD(AMXI_PEER_LIVE, ticket))) /* as in take_entry */
         return AMX_E_BUSY;
     s->peer = i;
     s->ticket = ticket;
@@ -234,12 +236,13 @@ void amxi_peer_undo(struct amxi_seg *s)
 {
     amxi_peer_leave(s);
     for (uint32_t i = 0; i < s->g.handles; i++) {
-        uint64_t w = amxi_ld64_acq(&amxi_handle(s, i)->word);
+        uint64_t w = amxi_ld64_rlx(&amxi_handle(s, i)->word); /* ours we have opened ourselves */
         if (AMXI_H_STATUS(w) != AMXI_H_FREE && AMXI_H_PEER(w) == s->peer)
             return; /* more to undo than an entry: left to recovery */
     }
     uint64_t w = AMXI_PEER_WORD(AMXI_PEER_DEAD, s->ticket);
-    amxi_cas64_sc(&amxi_peer(s, s->peer)->word, &w, AMXI_PEER_WORD(AMXI_PEER_FREE, 0));
+    /* relaxed: goes on with the release of the leave, and nothing was done since */
+    amxi_cas64_rlx(&amxi_peer(s, s->peer)->word, &w, AMXI_PEER_WORD(AMXI_PEER_FREE, 0));
 }
 
 void amxi_peer_unlock(struct amxi_seg *s)
@@ -268,7 +271,7 @@ static bool replaced(const struct amxi_seg *s, uint64_t ticket, const struct amx
         return true;
     for (uint32_t j = 0; j < s->g.peers; j++) {
         const struct amxi_peer_body *p = amxi_peer(s, j);
-        uint64_t w = amxi_ld64_acq(&p->word), t = AMXI_PEER_TICKET(w);
+        uint64_t w = amxi_ld64_rlx(&p->word), t = AMXI_PEER_TICKET(w);
         uint64_t pid = amxi_ld64_acq(&p->pid); /* as in amxi_peer_dead */
         if (AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE && t > ticket && pid == (who->pid | t << 32) &&
             amxi_ld64_rlx(&p->start_time) == who->start_time &&

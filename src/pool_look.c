@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools looked at: walk, numbers, validator. Relaxed samples, but for references, which acquire as in slot.c. */
+/* Pools looked at: walk, numbers, validator. Relaxed samples; who follows a reference acquires. */
 #include "amx_object.h"
 #include "slot.h"
 #include "word.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+
+static bool in_use(const struct amx_pool *p, uint32_t state)
+{
+    return p->flags & AMXI_POOL_MESSAGES ? amxi_slot_live(state) : amxi_state_live(state);
+}
 
 /* --- Looking ----------------------------------------------------------------------------------------------------- */
 
@@ -28,7 +33,7 @@ int amx_pool_walk(const struct amx_pool *pool, amx_pool_walk_fn *fn, void *ctx)
             uint64_t w = amxi_ld64_acq(amxi_pool_word_at(x, i)), bytes = bytes_of(pool, x, i, w);
             struct amx_pool_slot s = {.struct_size = sizeof s,
                                       .ref =
-                                          amxi_slot_live(AMXI_W0_STATE(w)) ? amxi_pool_slot_of(x, i, w) : AMX_SLOT_NONE,
+                                          in_use(pool, AMXI_W0_STATE(w)) ? amxi_pool_slot_of(x, i, w) : AMX_SLOT_NONE,
                                       .class_index = x->class_index,
                                       .index = x->first + i,
                                       .bytes = bytes,
@@ -54,7 +59,7 @@ int amx_pool_stat(const struct amx_pool *pool, uint32_t class_index, struct amx_
         uint32_t used = 0;
         for (uint32_t i = 0; i < x->count; i++) {
             uint64_t w = amxi_ld64_rlx(amxi_pool_word_at(x, i));
-            bool live = amxi_slot_live(AMXI_W0_STATE(w));
+            bool live = in_use(pool, AMXI_W0_STATE(w));
             used += live || AMXI_W0_STATE(w) == AMX_STATE_CACHED;
             s.bytes += live ? bytes_of(pool, x, i, w) : 0;
             s.published += live && !AMXI_W0_OWNER(w);
@@ -93,6 +98,8 @@ struct check {
     const struct amx_pool *p;
     const struct amx_pool_part *x;
     struct amx_pool_check_result sum;
+    amx_id asked; /* whether his process is gone */
+    bool gone;
     int stop;
 };
 
@@ -132,11 +139,25 @@ static void check_cell(struct check *k, uint32_t i, uint64_t w)
                at);
 }
 
+/* Is the owner dead, whether or not somebody has found it? */
+static bool owner_dead(struct check *k, uint32_t tag)
+{
+    bool dead;
+    amx_id id = amxi_word_owner(k->p->h, tag, &dead);
+    if (dead || !id)
+        return dead;
+    if (k->asked != id) {
+        k->gone = amxi_word_gone(k->p->h, id);
+        k->asked = id;
+    }
+    return k->gone;
+}
+
 static void check_word(struct check *k, uint32_t i)
 {
     const struct amx_pool_part *x = k->x;
     amxi_a64 *word = amxi_pool_word_at(x, i);
-    uint64_t w = amxi_ld64_acq(word); /* before its hint: a free sets that after this */
+    uint64_t w = amxi_ld64_acq(word); /* its cell is not older: as in bytes_of */
     uint32_t state = AMXI_W0_STATE(w), owner = AMXI_W0_OWNER(w), c = x->class_index, at = x->first + i;
     bool midway =
         amxi_pool_of_arena(x) && state == AMX_STATE_CACHED && owner; /* being made or freed: its cell is his */
@@ -152,13 +173,13 @@ static void check_word(struct check *k, uint32_t i)
         return;
     }
     k->sum.used++;
-    if (!amxi_slot_live(state) && !midway) {
+    if (!in_use(k->p, state) && !midway) {
         remark(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is in state %u", c, at, state);
         return;
     }
     bool dead = false;
     if (k->p->h && owner)
-        (void)amxi_word_owner(k->p->h, owner, &dead);
+        dead = owner_dead(k, owner);
     else if (owner > AMX_POOL_OWNER_MAX)
         remark(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is of owner %u", c, at, owner);
     if (dead && amxi_ld64_rlx(word) == w) /* still his: he was dead while he had it */
@@ -172,9 +193,9 @@ static void check_part(struct check *k, const struct amx_pool_part *x)
     struct amx_pool_offsets l;
     k->x = x;
     bool same = !amxi_pool_read_head(x->base, x->bytes, &config, &l) && x->entry < config.n &&
-                config.flags == k->p->flags && config.n == (x->block && x->first ? 1 : k->p->n) &&
-                l.cls[x->entry].words == x->words && config.cls[x->entry].slot_size == x->slot_size &&
-                config.cls[x->entry].count == x->count;
+                config.flags == (k->p->flags & ~AMXI_POOL_MESSAGES) &&
+                config.n == (x->block && x->first ? 1 : k->p->n) && l.cls[x->entry].words == x->words &&
+                config.cls[x->entry].slot_size == x->slot_size && config.cls[x->entry].count == x->count;
     if (!same)
         remark(k, AMX_GRADE_CORRUPT, "pool head", x->base, "class %u: the head does not say what it said at attach", c);
     for (uint32_t i = 0; i < x->count && !k->stop; i++)

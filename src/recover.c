@@ -48,11 +48,11 @@ static void bury_handles(const struct amxi_seg *s, uint32_t p, uint64_t seen, ui
 {
     for (uint32_t i = 0; i < s->g.handles; i++) {
         amxi_a64 *word = &amxi_handle(s, i)->word;
-        uint64_t w = amxi_ld64_sc(word);
+        uint64_t w = amxi_ld64_acq(word); /* of the entry's next tenant: then so is the peer's word below */
         uint32_t st = AMXI_H_STATUS(w);
         if (i + 1 == spare || AMXI_H_PEER(w) != p || (st != AMXI_H_OPENING && st != AMXI_H_OPEN && st != AMXI_H_CLOSED))
             continue;
-        if (amxi_ld64_sc(&amxi_peer(s, p)->word) != seen)
+        if (amxi_ld64_rlx(&amxi_peer(s, p)->word) != seen)
             return; /* the entry has a new tenant, whose handles must not be touched */
         (void)amxi_cas64_sc(word, &w, AMXI_H_WORD(AMXI_H_DEAD, p, AMXI_H_EPOCH(w))); /* lost: another did it */
     }
@@ -62,11 +62,12 @@ static void bury_handles(const struct amxi_seg *s, uint32_t p, uint64_t seen, ui
 static bool bury_peer(const struct amxi_seg *s, uint32_t p)
 {
     amxi_a64 *word = &amxi_peer(s, p)->word;
-    uint64_t w = amxi_ld64_sc(word), t = AMXI_PEER_TICKET(w);
+    uint64_t w = amxi_ld64_rlx(word), t = AMXI_PEER_TICKET(w); /* the exchange compares, and bury_handles looks again */
     if (AMXI_PEER_STATUS(w) == AMXI_PEER_LIVE) {
         if (!amxi_peer_dead(s, p, t))
             return false;
-        if (!amxi_cas64_sc(word, &w, AMXI_PEER_WORD(AMXI_PEER_DEAD, t)))
+        /* release: what the kernel has told us, to the entry's next tenant */
+        if (!amxi_cas64_rel(word, &w, AMXI_PEER_WORD(AMXI_PEER_DEAD, t)))
             return true; /* another did it, or it left itself */
         w = AMXI_PEER_WORD(AMXI_PEER_DEAD, t);
     }
@@ -109,7 +110,8 @@ static amx_ref ref_of(const struct amxi_seg *s, uint32_t unit, uint64_t w)
 
 static amx_id id_of(const struct amxi_seg *s, uint32_t tag)
 {
-    return tag ? AMXI_ID(tag, AMXI_H_EPOCH(amxi_ld64_sc(&amxi_handle(s, tag - 1)->word))) : 0;
+    return tag ? AMXI_ID(tag, AMXI_H_EPOCH(amxi_ld64_rlx(&amxi_handle(s, tag - 1)->word)))
+               : 0; /* a list of ours holds it still */
 }
 
 /* The dead tag that published or gave this block last; 0: none. */
@@ -139,7 +141,7 @@ static void tell(struct dead *d, const struct amxi_seg *s, const struct found *f
         d->stop = e;
     if (how == AMX_KEPT_STATE && e != AMX_KEPT_TAKE) { /* lost: fn has done something with it */
         uint64_t w = f->w;
-        (void)amxi_cas64_ar(&amxi_block(s, f->unit)->w0, &w, AMXI_W0(AMXI_W0_STATE(w), 0, AMXI_W0_GEN(w)));
+        (void)amxi_cas64_rel(&amxi_block(s, f->unit)->w0, &w, AMXI_W0(AMXI_W0_STATE(w), 0, AMXI_W0_GEN(w)));
     }
 }
 
@@ -153,7 +155,8 @@ static bool tell_kept(amx_t *h, struct dead *d, struct found *f)
     while (is_dead(d, AMXI_W0_OWNER(w)) && AMXI_W0_STATE(w) >= AMX_STATE_KEPT && AMXI_W0_GEN(w) == AMXI_W0_GEN(f->w)) {
         uint64_t to = AMXI_W0(AMXI_W0_STATE(w), h->tag, AMXI_W0_GEN(w));
         uint32_t from = AMXI_W0_OWNER(w);
-        if (!amxi_cas64_ar(w0, &w, to)) /* as in amx_free: excludes a free or a change of state by the living */
+        if (!amxi_cas64_acq(w0, &w,
+                            to)) /* excludes a free or a change of state by the living; after the last of these */
             continue;
         f->w = to;
         d->sum.kept_blocks++;
@@ -204,7 +207,7 @@ static enum claim claim_dead(struct amxi_block_body *b, struct dead *d, uint64_t
         if (kept && d->fn)
             return TELL_IT;
         uint64_t to = AMXI_W0(kept ? state : AMX_STATE_COALESCING, 0, AMXI_W0_GEN(*w));
-        if (!amxi_cas64_ar(&b->w0, w, to)) /* excludes a free or adopt by the living; as in amx_free */
+        if (!amxi_cas64_rlx(&b->w0, w, to)) /* excludes a free or adopt by the living. Goes on with our enter's fence */
             continue;
         d->sum.kept_blocks += kept;
         d->sum.kept_bytes += kept ? bytes : 0;
@@ -241,7 +244,7 @@ static int purge(struct amxi_sec *x, struct dead *d, uint32_t *cursor)
 static int purge_large(amx_t *h, uint32_t i, struct dead *d)
 {
     const struct amxi_seg *s = h->seg;
-    uint32_t first = amxi_ld32_acq(&amxi_sector(s, i)->first);
+    uint32_t first = amxi_ld32_rlx(&amxi_sector(s, i)->first); /* the word was acquired */
     uint64_t unit = ((uint64_t)i << s->g.su_log2) + first, bytes = 0;
     if (first >= s->g.su || !amxi_bit(amxi_bitmap(s, i), first))
         return AMX_OK;
@@ -270,7 +273,7 @@ static int purge_large(amx_t *h, uint32_t i, struct dead *d)
         uint64_t to = kept ? AMXI_W0(state, 0, AMXI_W0_GEN(w)) : AMXI_W0(AMX_STATE_CACHED, h->tag, AMXI_W0_GEN(w));
         if (!kept)
             amxi_touch(s, h->tag, i);
-        if (!amxi_cas64_ar(&b->w0, &w, to))
+        if (!amxi_cas64_rel(&b->w0, &w, to)) /* what the kernel told us, to who adopts it */
             continue;
         d->sum.kept_blocks += kept;
         d->sum.kept_bytes += kept ? bytes : 0;
@@ -307,13 +310,13 @@ static void steal(amx_t *h, uint32_t i, struct dead *d)
 {
     const struct amxi_seg *s = h->seg;
     struct amxi_sec x;
-    uint64_t w = amxi_ld64_acq(&amxi_sector(s, i)->word);
+    uint64_t w = amxi_ld64_acq(&amxi_sector(s, i)->word); /* its holder's entry is not older */
     if (AMXI_S_KIND(w) != AMXI_K_HELD)
         return;
     uint32_t who = AMXI_S_WHO(w);
     /* no such handle, or one that cannot be inside: as good as dead */
     bool gone = who - 1u >= s->g.handles || is_dead(d, who) ||
-                AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(s, who - 1)->word)) == AMXI_H_FREE;
+                AMXI_H_STATUS(amxi_ld64_rlx(&amxi_handle(s, who - 1)->word)) == AMXI_H_FREE;
     if (!gone || !amxi_sec_steal(s, i, h->tag, w, &x))
         return;
     amxi_count(h, AMXI_C_REBUILD, 1);
@@ -330,24 +333,28 @@ static void steal(amx_t *h, uint32_t i, struct dead *d)
 static bool purge_sector(amx_t *h, uint32_t i, struct dead *d)
 {
     const struct amxi_seg *s = h->seg;
+    const amxi_a64 *word = &amxi_sector(s, i)->word;
+    uint64_t large = 0; /* the HEAD that has been looked at */
     uint32_t cursor = 0, count;
-    for (bool large = false, done = false, again = false; !done;) {
+    for (bool done = false, again = false; !done;) {
         struct amxi_sec x;
-        uint64_t w = amxi_ld64_acq(&amxi_sector(s, i)->word);
-        if (AMXI_S_KIND(w) == AMXI_K_HEAD && !large) {
+        uint64_t w = amxi_ld64_acq(word); /* pairs with publish: where the block begins */
+        if (AMXI_S_KIND(w) == AMXI_K_HEAD && w != large) {
             if (purge_large(h, i, d))
                 return false;
             tell_found(h, d, &again);
             if (d->stop)
                 return false;
-            large = !again; /* else it is looked at once more: ends as claim_dead does */
+            large = again ? 0 : w; /* again: it is looked at once more; ends as claim_dead does */
             again = false;
             continue;
         }
         int e = amxi_sec_enter(s, i, h->tag, &x);
         if (e == AMX_E_BUSY)
             return false;
-        if (e) { /* inside a large block or damaged: nothing of theirs can be reached here */
+        if (e && AMXI_S_KIND(w = amxi_ld64_rlx(word)) == AMXI_K_HEAD && w != large)
+            continue; /* what we saw first was older than this one, which may have been given to them */
+        if (e) {      /* inside a large block or damaged: nothing of theirs can be reached here */
             untouch(s, d, i);
             return true;
         }
@@ -382,7 +389,7 @@ static void tell_gifts(amx_t *h, struct dead *d)
         if (k >= (uint64_t)s->g.sectors << s->g.su_log2 || !amxi_bit(amxi_bitmap(s, 0), (uint32_t)k))
             continue;
         struct amxi_block_body *b = amxi_block(s, k);
-        uint64_t w = amxi_ld64_acq(&b->w0); /* pairs with the exchange of the gift */
+        uint64_t w = amxi_ld64_rlx(&b->w0); /* not older than the gift: we know of the giver's death */
         uint32_t owner = AMXI_W0_OWNER(w);
         if ((uint32_t)AMXI_W0_GEN(w) != AMXI_REF_GEN(ref) || !amxi_state_live(AMXI_W0_STATE(w)) || !owner ||
             owner > s->g.handles || is_dead(d, owner) || owner == h->tag)
@@ -415,7 +422,7 @@ static bool touches_any(const struct amxi_seg *s, uint32_t i)
 static bool holds_any(const struct amxi_seg *s, uint32_t tag)
 {
     for (uint32_t i = 0; i < s->g.sectors; i++) {
-        uint64_t w = amxi_ld64_acq(&amxi_sector(s, i)->word);
+        uint64_t w = amxi_ld64_rlx(&amxi_sector(s, i)->word); /* not older than the death, which we have seen */
         if (AMXI_S_KIND(w) == AMXI_K_HELD && AMXI_S_WHO(w) == tag)
             return true;
     }
@@ -429,7 +436,7 @@ static bool given_to(const struct amxi_seg *s, uint32_t tag)
     for (uint32_t i = 0; i < s->g.handles; i++) {
         if (i + 1 == tag || amxi_ld32_sc(&amxi_handle(s, i)->giving) != tag)
             continue;
-        uint32_t st = AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(s, i)->word));
+        uint32_t st = AMXI_H_STATUS(amxi_ld64_rlx(&amxi_handle(s, i)->word)); /* not older than what we saw it give */
         if (st == AMXI_H_OPEN || (st == AMXI_H_DEAD && touches_any(s, i)))
             return true;
     }
@@ -440,8 +447,10 @@ static bool given_to(const struct amxi_seg *s, uint32_t tag)
 bool amxi_lists_in_use(const struct amxi_seg *s)
 {
     for (uint32_t i = 0; i < s->g.handles; i++) {
-        uint32_t st = AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(s, i)->word));
-        if ((st == AMXI_H_OPEN || st == AMXI_H_CLOSED) && amxi_ld32_sc(&amxi_handle(s, i)->purging))
+        if (!amxi_ld32_sc(&amxi_handle(s, i)->purging))
+            continue;
+        uint32_t st = AMXI_H_STATUS(amxi_ld64_rlx(&amxi_handle(s, i)->word)); /* not older than its `purging` */
+        if (st == AMXI_H_OPEN || st == AMXI_H_CLOSED)
             return true;
     }
     return false;
@@ -453,35 +462,41 @@ static bool recycle(const struct amxi_seg *s)
     bool all = true;
     for (uint32_t i = 0; i < s->g.handles; i++) {
         amxi_a64 *word = &amxi_handle(s, i)->word;
-        uint64_t w = amxi_ld64_sc(word);
+        uint64_t w = amxi_ld64_acq(word); /* what the dead one had, to us */
         uint32_t p = AMXI_H_PEER(w);
         uint64_t e = AMXI_H_EPOCH(w);
         if (AMXI_H_STATUS(w) == AMXI_H_DEAD)
             amxi_object_settle(s, i + 1, w, amxi_lists_in_use(s));
         if (AMXI_H_STATUS(w) == AMXI_H_DEAD && !touches_any(s, i) && !holds_any(s, i + 1) && !given_to(s, i + 1) &&
-            !amxi_ld32_sc(&amxi_handle(s, i)->objects) && !amxi_object_busy(s, i + 1) &&
+            !amxi_ld32_acq(&amxi_handle(s, i)->objects) && !amxi_object_busy(s, i + 1) &&
             amxi_cas64_sc(word, &w, AMXI_H_WORD(AMXI_H_QUIET, p, e)))
             w = AMXI_H_WORD(AMXI_H_QUIET, p, e);
         if (AMXI_H_STATUS(w) == AMXI_H_QUIET && !amxi_lists_in_use(s))
-            (void)amxi_cas64_sc(word, &w, AMXI_H_WORD(AMXI_H_FREE, 0, e));
-        uint32_t st = AMXI_H_STATUS(amxi_ld64_sc(word));
+            (void)amxi_cas64_rel(word, &w, AMXI_H_WORD(AMXI_H_FREE, 0, e)); /* all that was done, to its next tenant */
+        uint32_t st = AMXI_H_STATUS(amxi_ld64_rlx(word));
         all &= st != AMXI_H_DEAD && st != AMXI_H_QUIET;
     }
     for (uint32_t p = 0; p < s->g.peers; p++) {
         amxi_a64 *word = &amxi_peer(s, p)->word;
-        uint64_t w = amxi_ld64_sc(word);
+        uint64_t w = amxi_ld64_acq(word); /* its handles are not older */
         bool used = AMXI_PEER_STATUS(w) != AMXI_PEER_DEAD;
         for (uint32_t i = 0; i < s->g.handles && !used; i++) {
-            uint64_t hw = amxi_ld64_sc(&amxi_handle(s, i)->word);
+            uint64_t hw = amxi_ld64_rlx(&amxi_handle(s, i)->word);
             used = AMXI_H_STATUS(hw) != AMXI_H_FREE && AMXI_H_PEER(hw) == p;
         }
-        if (!used)
-            (void)amxi_cas64_sc(word, &w, AMXI_PEER_WORD(AMXI_PEER_FREE, 0));
+        if (!used) /* release: for who looks, its handles are free before it */
+            (void)amxi_cas64_rel(word, &w, AMXI_PEER_WORD(AMXI_PEER_FREE, 0));
     }
     return all;
 }
 
 /* --- All of it --- */
+
+static bool buried(const struct amxi_seg *s, uint32_t tag)
+{
+    /* sc: a recovery that others have begun of it is older than the gift that its giver died in */
+    return AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(s, tag - 1)->word)) == AMXI_H_DEAD;
+}
 
 /* Those of one peer entry, or all (UINT32_MAX). */
 static void snapshot(const struct amxi_seg *s, struct dead *d, uint32_t peer)
@@ -495,8 +510,8 @@ static void snapshot(const struct amxi_seg *s, struct dead *d, uint32_t peer)
     /* Those to whom one of these was giving when it died: if they were purged before its exchange, the gift carries their
      * tag where only the giver's touched bit leads, and it holds their tags no longer when that bit is cleared */
     for (uint32_t i = 0; i < s->g.handles; i++) {
-        uint32_t to = is_dead(d, i + 1) ? amxi_ld32_sc(&amxi_handle(s, i)->giving) : 0;
-        if (to && to <= s->g.handles && AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(s, to - 1)->word)) == AMXI_H_DEAD)
+        uint32_t to = is_dead(d, i + 1) ? amxi_ld32_rlx(&amxi_handle(s, i)->giving) : 0;
+        if (to && to <= s->g.handles && buried(s, to))
             add_dead(d, to);
     }
 }
@@ -524,7 +539,7 @@ static void purge_object(amx_t *h, uint32_t i, struct dead *d)
         return; /* none, or its block is not what it was: nothing in there can be theirs */
     for (uint32_t k = 0; k < o.count && !d->stop; k++) {
         amxi_a64 *word = amxi_object_word(&o, k), *cell = amxi_object_cell(&o, k);
-        uint64_t w = amxi_ld64_acq(word), to = 0; /* pairs with the exchange that made it the dead one's */
+        uint64_t w = amxi_ld64_sc(word), to = 0; /* as in claim_dead: it may have been a gift of the living */
         bool kept = false, won = false;
         while (!won && is_dead(d, AMXI_W0_OWNER(w))) { /* as in claim_dead */
             uint32_t state = AMXI_W0_STATE(w);
@@ -565,7 +580,8 @@ static void purge_objects(amx_t *h, struct dead *d)
     for (uint32_t i = 0; i < AMX_OBJECTS && !d->stop; i++) {
         bool touched = false;
         for (uint32_t t = 0; t < s->g.handles; t++)
-            touched |= is_dead(d, t + 1) && amxi_ld32_sc(&amxi_handle(s, t)->objects) >> i & 1;
+            touched |=
+                is_dead(d, t + 1) && amxi_ld32_rlx(&amxi_handle(s, t)->objects) >> i & 1; /* late: as in recycle */
         if (!touched)
             continue;
         purge_object(h, i, d);
@@ -573,7 +589,7 @@ static void purge_objects(amx_t *h, struct dead *d)
             return; /* the bits stay: what was not told is the next recovery's */
         for (uint32_t t = 0; t < s->g.handles; t++)
             if (is_dead(d, t + 1))
-                (void)amxi_and32_sc(&amxi_handle(s, t)->objects, ~(1u << i));
+                (void)amxi_and32_rel(&amxi_handle(s, t)->objects, ~(1u << i)); /* their words are done with */
     }
 }
 
@@ -594,12 +610,12 @@ static void purge_all(amx_t *h, struct dead *d)
 static bool any_dead(const struct amxi_seg *s)
 {
     for (uint32_t i = 0; i < s->g.handles; i++) {
-        uint32_t st = AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(s, i)->word));
+        uint32_t st = AMXI_H_STATUS(amxi_ld64_rlx(&amxi_handle(s, i)->word)); /* else it is the next recovery's */
         if (st == AMXI_H_DEAD || st == AMXI_H_QUIET)
             return true;
     }
     for (uint32_t p = 0; p < s->g.peers; p++)
-        if (AMXI_PEER_STATUS(amxi_ld64_sc(&amxi_peer(s, p)->word)) == AMXI_PEER_DEAD)
+        if (AMXI_PEER_STATUS(amxi_ld64_rlx(&amxi_peer(s, p)->word)) == AMXI_PEER_DEAD)
             return true;
     return false;
 }
@@ -612,7 +628,7 @@ static void list_begin(amxi_a32 *purging)
 
 static void list_end(amxi_a32 *purging)
 {
-    (void)amxi_sub32_sc(purging, 1);
+    (void)amxi_sub32_rel(purging, 1); /* what was done, to who takes the tag next */
 }
 
 static void recover(amx_t *h, struct dead *d, uint32_t peer)
@@ -631,7 +647,7 @@ static uint32_t entries_left(const struct amxi_seg *s, uint32_t peer)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->g.handles; i++) {
-        uint64_t w = amxi_ld64_sc(&amxi_handle(s, i)->word);
+        uint64_t w = amxi_ld64_rlx(&amxi_handle(s, i)->word); /* a number */
         uint32_t st = AMXI_H_STATUS(w);
         n += (st == AMXI_H_DEAD || st == AMXI_H_QUIET) && (peer == UINT32_MAX || AMXI_H_PEER(w) == peer);
     }
@@ -645,7 +661,7 @@ static int find_peer(const struct amxi_seg *s, uint64_t ticket, uint32_t *peer)
     if (ticket > amxi_ld64_rlx(&amxi_head(s)->tickets))
         return AMX_E_INVAL;
     for (uint32_t p = 0; p < s->g.peers; p++) {
-        uint64_t w = amxi_ld64_sc(&amxi_peer(s, p)->word);
+        uint64_t w = amxi_ld64_rlx(&amxi_peer(s, p)->word); /* who has the ticket from somewhere has this */
         if (AMXI_PEER_STATUS(w) != AMXI_PEER_FREE && AMXI_PEER_TICKET(w) == ticket)
             *peer = p;
     }
@@ -703,8 +719,8 @@ int amxi_inherit_peer(struct amxi_seg *s, const char *name, char *why, size_t wh
     e = AMX_E_FULL;
     for (uint32_t p = 0; p < s->g.peers && e == AMX_E_FULL; p++) {
         (void)bury_peer(s, p);
-        uint64_t w = amxi_ld64_sc(&amxi_peer(s, p)->word);
-        if (AMXI_PEER_STATUS(w) == AMXI_PEER_DEAD) /* and so are its handles */
+        uint64_t w = amxi_ld64_rlx(&amxi_peer(s, p)->word);
+        if (AMXI_PEER_STATUS(w) == AMXI_PEER_DEAD) /* and so are its handles; we hold the lock of AMXI_LOCK_ATTACH */
             e = amxi_peer_succeed(s, p, w, name, why, why_len);
     }
     (void)amxi_peer_not_alone(s);
@@ -743,7 +759,7 @@ void amxi_retire(amx_t *owner)
     for (uint32_t i = 0; i < s->g.handles; i++)
         if (s->open[i])
             (void)amx_trim(s->open[i]);
-    bury_handles(s, s->peer, amxi_ld64_sc(&amxi_peer(s, s->peer)->word), owner->tag);
+    bury_handles(s, s->peer, amxi_ld64_rlx(&amxi_peer(s, s->peer)->word), owner->tag); /* our own word */
     list_begin(&b->purging);
     snapshot(s, &d, UINT32_MAX);
     amxi_st64_sc(&b->word, AMXI_H_WORD(AMXI_H_CLOSED, s->peer, owner->epoch)); /* pairs with give's first look */
@@ -751,7 +767,7 @@ void amxi_retire(amx_t *owner)
         add_dead(&d, owner->tag);
     purge_all(owner, &d);
     list_end(&b->purging);
-    amxi_st64_sc(&b->word, AMXI_H_WORD(AMXI_H_DEAD, s->peer, owner->epoch));
+    amxi_st64_sc(&b->word, AMXI_H_WORD(AMXI_H_DEAD, s->peer, owner->epoch)); /* pairs with give's second look */
     amxi_peer_leave(s);
     (void)recycle(s); /* what could not be finished the next recovery finishes */
 }

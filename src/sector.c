@@ -62,9 +62,9 @@ static amxi_a32 *foot_of(const struct amxi_sec *x, uint32_t end) /* last 4 bytes
 void amxi_sec_bit_set(struct amxi_sec *x, uint32_t i)
 {
     amxi_a64 *w = &x->bits[i >> 6];
-    /* release: whoever sees the bit sees the header under it; pairs with the address dependence of readers that got
-     * the reference through a release of their own */
-    amxi_st64_rel(w, amxi_ld64_rlx(w) | UINT64_C(1) << (i & 63));
+    /* relaxed: who sees the bit early finds the header of before, and the answer is that of a moment before */
+    amxi_cb();
+    amxi_st64_rlx(w, amxi_ld64_rlx(w) | UINT64_C(1) << (i & 63));
 }
 
 void amxi_sec_bit_clear(struct amxi_sec *x, uint32_t i)
@@ -359,7 +359,7 @@ int amxi_sec_drain(struct amxi_sec *x, uint32_t max, uint32_t *count)
         if (!AMXI_Q_ENTRY(d)) {
             if (taken && max == UINT32_MAX) /* what came later came from the living: their next holder's */
                 return AMX_OK;
-            uint64_t a = amxi_ld64_acq(x->acked); /* pairs with the release of push: links and payload of the pusher */
+            uint64_t a = amxi_ld64_rlx(x->acked); /* the exchange acquires */
             do {
                 if (!AMXI_Q_ENTRY(a))
                     return AMX_OK;
@@ -367,8 +367,8 @@ int amxi_sec_drain(struct amxi_sec *x, uint32_t max, uint32_t *count)
                 d = AMXI_Q_WORD(AMXI_Q_ENTRY(a), 0, AMXI_Q_ROUND(a));
                 amxi_st64_rlx(&x->b->drain, d);
                 amxi_cb();
-                /* 2 take all. acq_rel: acquires what was pushed meanwhile, releases the note to whoever steals */
-            } while (!amxi_cas64_ar(x->acked, &a, AMXI_Q_WORD(0, 0, (AMXI_Q_ROUND(a) + 1) & 0xffff)));
+                /* 2 take all. acquire: pairs with the release of push: links, and what the pusher did to the payload */
+            } while (!amxi_cas64_acq(x->acked, &a, AMXI_Q_WORD(0, 0, (AMXI_Q_ROUND(a) + 1) & 0xffff)));
             taken = true;
         }
         if (*count >= max)
@@ -447,7 +447,7 @@ static void bits_flush(struct bits_writer *w, uint32_t to)
 {
     for (; w->at < to; w->at++, w->word = 0)
         if (amxi_ld64_rlx(&w->x->bits[w->at]) != w->word)
-            amxi_st64_rel(&w->x->bits[w->at], w->word); /* as amxi_sec_bit_set */
+            amxi_st64_rlx(&w->x->bits[w->at], w->word); /* as amxi_sec_bit_set */
 }
 
 static void bits_put(struct bits_writer *w, uint32_t i)
@@ -517,7 +517,7 @@ static void lists_fill(struct amxi_sec *x, uint32_t first)
  * it. */
 static void drain_resume(struct amxi_sec *x)
 {
-    uint64_t d = amxi_ld64_rlx(&x->b->drain), a = amxi_ld64_acq(x->acked); /* acquire: as in drain */
+    uint64_t d = amxi_ld64_rlx(&x->b->drain), a = amxi_ld64_rlx(x->acked); /* only its round */
     uint32_t i = AMXI_Q_ENTRY(d) - 1;
     if (AMXI_Q_ENTRY(d) && AMXI_Q_ROUND(d) == AMXI_Q_ROUND(a))
         amxi_st64_rlx(&x->b->drain, 0);
@@ -572,8 +572,8 @@ void amxi_sec_reset(struct amxi_sec *x)
 void amxi_sec_quarantine(struct amxi_sec *x)
 {
     amxi_st8_rlx(amxi_avail(x->s, x->index), 0);
-    /* release: to whoever reads the word later; there is no way out of this kind */
-    amxi_st64_rel(&x->b->word, AMXI_S_WORD(AMXI_K_QUARANTINED, 0, AMXI_S_EPOCH(x->word)));
+    /* relaxed: nobody looks behind this kind, and there is no way out of it */
+    amxi_st64_rlx(&x->b->word, AMXI_S_WORD(AMXI_K_QUARANTINED, 0, AMXI_S_EPOCH(x->word)));
 }
 
 /* --- In and out --- */

@@ -207,13 +207,13 @@ static uint32_t settle(const struct amx_pool_part *x, uint64_t g)
     uint32_t n = amxi_pool_group_size(x, g), used = n;
     uint64_t found = 0;
     for (uint32_t k = 0; k < n; k++)
-        if (AMXI_POOL_WORD_FREE(
-                amxi_ld64_acq(amxi_pool_word_at(x, g * 64 + k)))) { /* as whoever frees it: word, then hint */
+        if (AMXI_POOL_WORD_FREE(amxi_ld64_rlx(amxi_pool_word_at(x, g * 64 + k)))) {
             found |= UINT64_C(1) << k;
             used--;
         }
     if (found & ~amxi_ld64_rlx(amxi_pool_hint_at(x, g)))
-        (void)amxi_or64_rel(amxi_pool_hint_at(x, g), found); /* as in now_free. May lie by now */
+        /* relaxed: among the living who freed it sets the hint too, before this or after it. May lie by now */
+        (void)amxi_or64_rlx(amxi_pool_hint_at(x, g), found);
     return used;
 }
 
@@ -296,7 +296,7 @@ static bool take_swept(const struct amx_pool_part *x, uint64_t g, uint32_t owner
     if (mine == n)
         return false; /* what was found was lost to another, who has it */
     if (found)
-        (void)amxi_or64_rel(amxi_pool_hint_at(x, g), found); /* as in amx_pool_free. May lie by now */
+        (void)amxi_or64_rlx(amxi_pool_hint_at(x, g), found); /* as in settle */
     return true;
 }
 
@@ -399,8 +399,9 @@ void amxi_slot_wake(unsigned char *base)
 {
     amxi_a32 *wait = &amxi_pool_head_at(base)->wait;
     uint32_t w = amxi_ld32_sc(wait);
-    /* clears the flag and changes the word in one step. Lost: another wakes them */
-    if (AMXI_UNLIKELY(w & 1) && amxi_cas32_sc(wait, &w, w + 1))
+    /* clears the flag and changes the word in one step; relaxed: who announces after that looks again later than our load.
+     * Lost: another wakes them */
+    if (AMXI_UNLIKELY(w & 1) && amxi_cas32_rlx(wait, &w, w + 1))
         amxi_os_futex_wake_all(wait);
 }
 
@@ -651,7 +652,7 @@ int amx_pool_recover(struct amx_pool *pool, amx_id owner, uint64_t *freed_out, u
     for (uint32_t c = 0; c < pool->n; c++)
         for (uint32_t i = 0; i < pool->part[c].count; i++) {
             amxi_a64 *word = amxi_pool_word_at(&pool->part[c], i);
-            uint64_t w = amxi_ld64_acq(word);   /* pairs with the exchange that made it the dead one's */
+            uint64_t w = amxi_ld64_rlx(word);   /* the exchange orders */
             while (AMXI_W0_OWNER(w) == owner) { /* ends: the dead one takes no more, a gift to him is freed too */
                 bool kept = AMXI_W0_STATE(w) >= AMX_STATE_KEPT;
                 uint64_t to = AMXI_W0(kept ? AMXI_W0_STATE(w) : AMX_STATE_FREE, 0, AMXI_W0_GEN(w));
@@ -681,7 +682,7 @@ int amx_pool_kept(const struct amx_pool *pool, const struct amx_kept *kept, amx_
         if (kept->ref != x->block || kept->object != (uint32_t)(x->object & 0xff) || kept->slot < x->word ||
             i >= x->count)
             continue;
-        uint64_t w = amxi_ld64_acq(amxi_pool_word_at(x, i)); /* as in locate */
+        uint64_t w = amxi_ld64_rlx(amxi_pool_word_at(x, i)); /* who looks into the slot locates it */
         if (!amxi_state_live(AMXI_W0_STATE(w)))
             return AMX_E_STALE;
         *out = amxi_pool_slot_of(x, i, w);

@@ -9,7 +9,10 @@
 #define AMXI_SLOT(c, i, w) ((uint64_t)((c) + 1u) << 56 | (uint64_t)(i) << 32 | (uint32_t)AMXI_W0_GEN(w))
 #define AMXI_SLOT_GEN(s)   ((uint32_t)(s))
 
-/* States of a slot that is in use: those of blocks, and a message store's (store.h). */
+/* In flags of a view: its slots are messages. Not in the pool's head. */
+#define AMXI_POOL_MESSAGES (1u << 31)
+
+/* States of a slot that is in use: those of blocks; of messages (store.h) also theirs. */
 static inline bool amxi_slot_live(uint32_t state)
 {
     return amxi_state_live(state) || (state >= AMX_STATE_STORED && state <= AMX_STATE_POISONED);

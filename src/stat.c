@@ -126,7 +126,7 @@ static uint32_t groups_of(const struct amxi_seg *s, enum amx_by by)
 /* Entries count from 1: 0 is nobody. */
 static uint32_t peer_of(const struct amxi_seg *s, uint32_t tag)
 {
-    uint64_t w = tag ? amxi_ld64_acq(&amxi_handle(s, tag - 1)->word) : 0;
+    uint64_t w = tag ? amxi_ld64_rlx(&amxi_handle(s, tag - 1)->word) : 0;
     return AMXI_H_STATUS(w) != AMXI_H_FREE && AMXI_H_PEER(w) < s->g.peers ? AMXI_H_PEER(w) + 1 : 0;
 }
 
@@ -196,7 +196,7 @@ static bool fill_group(const struct groups *gs, uint32_t i, struct amx_group *g)
         return true;
     case AMX_BY_HANDLE:
         if (i) {
-            uint64_t w = amxi_ld64_acq(&amxi_handle(s, i - 1)->word);
+            uint64_t w = amxi_ld64_rlx(&amxi_handle(s, i - 1)->word); /* its numbers may be a moment older */
             there = AMXI_H_STATUS(w) != AMXI_H_FREE;
             g->peer = there ? AMXI_H_PEER(w) : UINT32_MAX;
             g->id = there ? AMXI_ID(i, AMXI_H_EPOCH(w)) : 0;

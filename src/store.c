@@ -196,7 +196,9 @@ int amx_store_new(const struct amx_store_config *config, struct amx_store *out)
         return e;
     if (config->memory == AMX_MEMORY_SHARED)
         return AMX_E_INVAL;
-    void *region = aligned_alloc(AMX_STORE_ALIGN, amxi_round_up(bytes, AMX_STORE_ALIGN));
+    /* pages are locked, and nobody counts how often: pinned stores share none */
+    const size_t align = config->memory == AMX_MEMORY_PINNED ? AMXI_PAGE : AMX_STORE_ALIGN;
+    void *region = aligned_alloc(align, amxi_round_up(bytes, align));
     if (!region)
         return AMX_E_NOMEM;
     e = amx_store_init(region, bytes, config, out);
@@ -331,6 +333,7 @@ static void view_in(struct amx_store *s, amx_t *h, amx_ref block, uint64_t objec
     s->own = g.own;
     s->each = g.each;
     s->segment = g.base;
+    s->writable = g.writable;
     s->owner = AMX_OBJECT_OWNER(amx_handle_id(h));
 }
 

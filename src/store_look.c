@@ -10,7 +10,7 @@
 static void pool_of(const struct amx_store *s, struct amx_pool *out)
 {
     *out = (struct amx_pool){.base = s->part.base, .h = s->h, .n = 1, .parts = 1, .part = {s->part}};
-    out->flags = s->guards ? AMX_POOL_LINES : 0;
+    out->flags = AMXI_POOL_MESSAGES | (s->guards ? AMX_POOL_LINES : 0);
 }
 
 int amx_store_available(const struct amx_store *store, uint32_t *out)

@@ -2,8 +2,9 @@
 /*
  * The walk, and the picture of one sector that it and the statistics are made of: read the sector's word, copy what
  * the chain says, read the word again. Each entry and leaving of a holder changes the word's epoch, so the same word
- * means that nobody was inside in between. States may change without the word: each is loaded once. All loads acquire:
- * the first look at the word pairs with the release in amxi_sec_leave, the others stay before the second look.
+ * means that nobody was inside in between. States may change without the word: each is loaded once. The first look acquires
+ * and pairs with the release in amxi_sec_leave; the second is not before the loads of what lies between, which are relaxed,
+ * and pairs with amxi_entered.
  */
 #include "block.h"
 #include "look.h"
@@ -32,6 +33,7 @@ void amxi_look_end(struct amxi_look *l)
     free(l);
 }
 
+/* First looks. */
 static uint64_t word_of(const struct amxi_seg *s, uint32_t i)
 {
     return amxi_ld64_acq(&amxi_sector(s, i)->word);
@@ -40,7 +42,7 @@ static uint64_t word_of(const struct amxi_seg *s, uint32_t i)
 /* The large block in front ended at `from`; what is here contradicts that. */
 static void overlap(struct amxi_look *l)
 {
-    if (word_of(l->s, l->large) == l->large_word)
+    if (amxi_ld64_again(&amxi_sector(l->s, l->large)->word) == l->large_word)
         l->damaged = true;
     else
         l->busy = true; /* it was freed since: this sector is older than what we told of the ones before */
@@ -48,7 +50,7 @@ static void overlap(struct amxi_look *l)
 
 static void look_chain(struct amxi_look *l, uint32_t i)
 {
-    uint32_t su = l->s->g.su, first = amxi_ld32_acq(&amxi_sector(l->s, i)->first);
+    uint32_t su = l->s->g.su, first = amxi_ld32_rlx(&amxi_sector(l->s, i)->first);
     if (first >= su) {
         l->damaged = true;
         return;
@@ -60,7 +62,7 @@ static void look_chain(struct amxi_look *l, uint32_t i)
     l->first = l->end = first;
     while (l->end < su) {
         struct amxi_block_body *b = amxi_block(l->s, (uint64_t)i * su + l->end);
-        struct amxi_rec r = {l->end, AMXI_W1_SIZE(amxi_ld64_acq(&b->w1)), amxi_ld64_acq(&b->w0)};
+        struct amxi_rec r = {l->end, AMXI_W1_SIZE(amxi_ld64_rlx(&b->w1)), amxi_ld64_rlx(&b->w0)};
         if (r.units < AMXI_UNITS_MIN || r.units > su - l->end) {
             l->damaged = true;
             return;
@@ -74,7 +76,7 @@ static void look_head(struct amxi_look *l, uint32_t i)
 {
     const struct amxi_seg *s = l->s;
     struct amxi_sector_body *b = amxi_sector(s, i);
-    uint32_t n = amxi_ld32_acq(&b->ext_len), t = amxi_ld32_acq(&b->ext_tail), first = amxi_ld32_acq(&b->first);
+    uint32_t n = amxi_ld32_rlx(&b->ext_len), t = amxi_ld32_rlx(&b->ext_tail), first = amxi_ld32_rlx(&b->first);
     if (l->from) {
         overlap(l);
         return;
@@ -87,7 +89,7 @@ static void look_head(struct amxi_look *l, uint32_t i)
     if (l->damaged)
         return;
     struct amxi_block_body *h = amxi_block(s, (uint64_t)i * s->g.su + first);
-    l->rec[l->n++] = (struct amxi_rec){first, n * s->g.su + t - first, amxi_ld64_acq(&h->w0)};
+    l->rec[l->n++] = (struct amxi_rec){first, n * s->g.su + t - first, amxi_ld64_rlx(&h->w0)};
     l->first = first;
     l->end = s->g.su;
 }
@@ -100,7 +102,7 @@ static void look_cont(struct amxi_look *l, uint32_t i, uint64_t word)
         l->end = l->from;                      /* told with its head */
     else if (AMXI_S_KIND(head) == AMXI_K_HELD) /* being made or freed */
         l->busy = true;
-    else if (AMXI_S_KIND(head) == AMXI_K_HEAD && i - who < amxi_ld32_acq(&amxi_sector(l->s, who)->ext_len))
+    else if (AMXI_S_KIND(head) == AMXI_K_HEAD && i - who < amxi_ld32_rlx(&amxi_sector(l->s, who)->ext_len))
         l->busy = true; /* made since we were there */
     else
         l->damaged = true;
@@ -140,7 +142,7 @@ void amxi_look_sector(struct amxi_look *l, uint32_t i)
     for (uint32_t t = 0; t < TRIES && (!same || l->busy); t++) {
         word = word_of(l->s, i);
         look_once(l, i, word);
-        same = word_of(l->s, i) == word;
+        same = amxi_ld64_again(&amxi_sector(l->s, i)->word) == word;
     }
     if (!same || l->busy) {
         l->busy = true;

@@ -2,6 +2,7 @@
 #include "word.h"
 #include "amx_object.h"
 #include "block.h"
+#include "peer.h"
 
 static bool cas_by(enum amx_order order, amxi_a64 *p, uint64_t *old, uint64_t v)
 {
@@ -69,10 +70,22 @@ amx_id amxi_word_owner(const amx_t *h, uint32_t tag, bool *dead)
     *dead = true;
     if (!tag || tag > h->seg->g.handles)
         return 0;
-    uint64_t w = amxi_ld64_sc(&amxi_handle(h->seg, tag - 1)->word); /* sc as everywhere: one order of these words */
+    /* acquire: who finds him dead, then the word still his, has not looked at the word first */
+    uint64_t w = amxi_ld64_acq(&amxi_handle(h->seg, tag - 1)->word);
     uint32_t st = AMXI_H_STATUS(w);
     *dead = st != AMXI_H_OPENING && st != AMXI_H_OPEN && st != AMXI_H_CLOSED;
     return st == AMXI_H_FREE ? 0 : AMXI_ID(tag, AMXI_H_EPOCH(w));
+}
+
+bool amxi_word_gone(const amx_t *h, amx_id id)
+{
+    uint64_t w = amxi_ld64_rlx(&amxi_handle(h->seg, AMXI_ID_TAG(id) - 1)->word); /* for people: a sample */
+    uint32_t peer = AMXI_H_PEER(w);
+    if (AMXI_H_EPOCH(w) != AMXI_ID_EPOCH(id) || peer >= h->seg->g.peers)
+        return false;
+    uint64_t p = amxi_ld64_rlx(&amxi_peer(h->seg, peer)->word);
+    return AMXI_PEER_STATUS(p) == AMXI_PEER_DEAD ||
+           (AMXI_PEER_STATUS(p) == AMXI_PEER_LIVE && amxi_peer_dead(h->seg, peer, AMXI_PEER_TICKET(p)));
 }
 
 bool amxi_word_alive(const amx_t *h, amx_id to, bool closed_too)
@@ -88,7 +101,7 @@ int amxi_word_take_back(const amx_t *h, amxi_a64 *word, uint64_t *w, amx_id to, 
     uint64_t gen = AMXI_W0_GEN(*w);
     while (AMXI_W0_GEN(*w) == gen && AMXI_W0_OWNER(*w) == tag && amxi_state_live(AMXI_W0_STATE(*w))) {
         uint64_t back = AMXI_W0(AMXI_W0_STATE(*w), from, gen + 1);
-        if (amxi_cas64_sc(word, w, back)) {
+        if (amxi_cas64_rlx(word, w, back)) { /* whoever has the new reference looks the word up, we too */
             *w = back;
             return AMX_E_PEER_DEAD;
         }
@@ -99,8 +112,11 @@ int amxi_word_take_back(const amx_t *h, amxi_a64 *word, uint64_t *w, amx_id to, 
 
 void amxi_word_guards(const amx_t *h, struct amxi_guards *out)
 {
-    *out = (struct amxi_guards){amxi_guard(h->seg, 0, 0), h->tag ? amxi_guard(h->seg, h->tag - 1, 0) : NULL,
-                                h->seg->base, h->seg->g.guards};
+    *out = (struct amxi_guards){.all = amxi_guard(h->seg, 0, 0),
+                                .own = h->tag ? amxi_guard(h->seg, h->tag - 1, 0) : NULL,
+                                .base = h->seg->base,
+                                .writable = &h->units,
+                                .each = h->seg->g.guards};
 }
 
 uint32_t amxi_word_handles(const amx_t *h)
@@ -123,8 +139,8 @@ static int give(amx_t *h, uint64_t object, amxi_a64 *word, uint64_t *w, uint32_t
     uint32_t tag = AMXI_ID_TAG(to);
     if (!amxi_word_alive(h, to, false)) /* 2 */
         return AMX_E_PEER_DEAD;
-    /* 3 before it is his: recovery looks only where he was */
-    (void)amxi_or32_sc(&amxi_handle(h->seg, tag - 1)->objects, 1u << (object & (AMX_OBJECTS - 1)));
+    /* 3 before it is his: recovery looks only where he was, and lets his tag go only after it has seen 6 */
+    (void)amxi_or32_rlx(&amxi_handle(h->seg, tag - 1)->objects, 1u << (object & (AMX_OBJECTS - 1)));
     struct amxi_change c = {AMXI_CHANGE_ANY, AMXI_CHANGE_ANY, tag, false, false, true, AMX_SEQ_CST, 0};
     int e = amxi_word_change(word, w, gen, &c); /* 4 */
     if (e || amxi_word_alive(h, to, true))
@@ -142,6 +158,6 @@ int amxi_word_give(amx_t *h, uint64_t object, amxi_a64 *word, uint64_t *w, uint3
     amxi_a32 *giving = &amxi_handle(h->seg, h->tag - 1)->giving;
     amxi_st32_sc(giving, AMXI_ID_TAG(to)); /* 1 his entry is not recycled from here on */
     e = give(h, object, word, w, gen, to);
-    amxi_st32_sc(giving, 0); /* 6 */
+    amxi_st32_rel(giving, 0); /* 6 who sees that we have done sees what */
     return e;
 }

@@ -45,11 +45,14 @@ bool amxi_word_recover(amx_t *h);
 int amxi_word_refuse(const amx_t *h, bool write);
 /* The present id of the handle with this tag; 0: none. *dead: it awaits recovery, or there is none. */
 amx_id amxi_word_owner(const amx_t *h, uint32_t tag, bool *dead);
+/* Has the process of a handle died, which nobody has found yet? Asks the kernel. */
+bool amxi_word_gone(const amx_t *h, amx_id id);
 
 /* Guard words of the segment's handles: `each` in a row for a handle. */
 struct amxi_guards {
     amxi_a64 *all, *own;
     const unsigned char *base; /* the segment: what a guard names is an offset, in units, and a generation */
+    const uint32_t *writable;  /* not 0 while the handle may be used to write: amxi_word_refuse, for fast paths */
     uint32_t each;
 };
 void amxi_word_guards(const amx_t *h, struct amxi_guards *out);

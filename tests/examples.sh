@@ -37,6 +37,8 @@ try "two processes" prints 'hello from process [0-9]+' ./two-processes
 try "states" prints '1000 jobs, 0 wrong' ./states
 try "pool between processes" prints '1000 messages right, 3 slots taken back' ./pool-processes
 try "pool in an array" prints '2 classes in 4928 bytes, 10 slots taken back' ./pool-static
+try "message store in an array" prints '4 places in [0-9]+ bytes, 0 wrong' ./store-static
+try "message store between processes" prints '0 messages left, 0 wrong' ./store-shared
 try "descriptor" prints 'received: a block of process [0-9]+' ./descriptor
 
 # They close what they opened, and their names go with them.

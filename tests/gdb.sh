@@ -6,6 +6,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 build=$(realpath "${BUILD:-build}")
 script=$PWD/tools/gdb/amx-gdb.py
+source=$PWD
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 export AMX_DIR=$tmp PATH=$build:$PATH DEBUGINFOD_URLS=
@@ -78,6 +79,10 @@ same "statistics of a damaged one" gdb-stat tool-stat
 sed '1,/DAMAGED/d' alive | grep '^#' >gdb-notes
 printf '# sector %s\n' '50: handle 1 is inside' '60: quarantined' '70: damaged at unit 0' >notes
 same "where it is damaged" gdb-notes notes
+# Names of states are those of the header, in its order.
+sed -n 's/.*AMX_STATE_\([A-Z]*\) = \([0-9]*\),.*/\2 \1/p' "$source/include/amx.h" | awk '$1 == NR - 1 { print tolower($2) }' >names
+sed -n 's/^STATES = (\(.*\))$/\1/p' "$script" | tr -d '" ' | tr , '\n' >script-names
+same "names of states" script-names names
 # Not a comparison of zeros: every sort of block was there.
 if awk '/^(live|free|cached|acked|published|kept|large)_blocks/ && $2 > 0 { n++ } END { exit n != 7 }' core-stat; then
     echo "ok every sort of block"

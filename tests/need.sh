@@ -42,6 +42,9 @@ look() {
     need mandoc command -v mandoc
     need groff-base command -v groff
     need man-db command -v man
+    need gcc-aarch64-linux-gnu command -v aarch64-linux-gnu-gcc
+    need libc6-dev-arm64-cross links aarch64-linux-gnu-gcc
+    need qemu-user command -v qemu-aarch64
     if command -v dpkg >/dev/null; then # elsewhere there is no package to be made
         need build-essential dpkg -s build-essential
         need debhelper command -v dh

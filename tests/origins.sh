@@ -82,10 +82,10 @@ for file in "${docs[@]}"; do
 done
 verdict "files that the documents name exist" "$gone"
 
-targets=$(sed -nE 's/^([a-z][a-z-]*):.*/\1/p' Makefile bench/*.mk packaging/*.mk tests/*/*.mk | sort -u)
+targets=$(sed -nE 's/^([a-z][a-z0-9-]*):.*/\1/p' Makefile bench/*.mk packaging/*.mk tests/*/*.mk | sort -u)
 gone=
 for file in "${docs[@]}"; do
-    words=$({ quoted "$file"; sed -n 's/^    //p' "$file"; } | grep -oE '^make [a-z][a-z-]*' | cut -d' ' -f2 | sort -u)
+    words=$({ quoted "$file"; sed -n 's/^    //p' "$file"; } | grep -oE '^make [a-z][a-z0-9-]*' | cut -d' ' -f2 | sort -u)
     for word in $(missing "$targets" "$words"); do gone+="$file: make $word"$'\n'; done
 done
 verdict "make targets that the documents name exist" "$gone"

@@ -6,7 +6,8 @@
 # Prints a line for each, the output of those that fail, lines of the others that begin with "# ", and at last how many
 # single tests passed and failed. A program with cmocka counts by cmocka's own summary, a script by its lines
 # "ok NAME" and "not ok NAME"; one that crashes, hangs or says nothing counts as one that failed. Exit code 77: skipped.
-# AMX_TEST_TIMEOUT: seconds for each (120). AMX_TEST_JOBS: how many at a time (2).
+# AMX_TEST_TIMEOUT: seconds for each (120). AMX_TEST_JOBS: how many at a time (2). AMX_TEST_RUNNER: an emulator that
+# programs need; they start themselves through it too.
 set -u
 export LC_ALL=C
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
@@ -38,6 +39,8 @@ one() {
     # ThreadSanitizer of gcc 12 and clang 14 cannot place its shadow where newer kernels randomise mappings.
     case $program in
     *-tsan/*) setarch -R true 2>/dev/null && wrap=(setarch -R) ;;
+    *.sh) ;;
+    *) wrap=(${AMX_TEST_RUNNER:+"$AMX_TEST_RUNNER"}) ;;
     esac
     mkdir -p "$to.shm"
     timeout -k 5 "$limit" env --default-signal=INT,QUIT AMX_DIR="$to.shm" "$@" "${wrap[@]}" "$program" \

@@ -7,9 +7,9 @@
 
 #include "tool.h"
 
-static const struct verb *const verbs[] = {&verb_create, &verb_ls,     &verb_ps,      &verb_info,  &verb_stat,
-                                           &verb_check,  &verb_blocks, &verb_recover, &verb_map,   &verb_rm,
-                                           &verb_gc,     &verb_pool,   &verb_demo,    &verb_bench, &verb_demo_worker};
+static const struct verb *const verbs[] = {
+    &verb_create, &verb_ls, &verb_ps, &verb_info, &verb_stat,  &verb_check, &verb_blocks, &verb_recover,
+    &verb_map,    &verb_rm, &verb_gc, &verb_pool, &verb_store, &verb_demo,  &verb_bench,  &verb_demo_worker};
 enum {
     VERBS = sizeof verbs / sizeof *verbs,
     WORD_MAX = 32, /* longer words are no misspelt verbs */

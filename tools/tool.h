@@ -30,7 +30,7 @@ struct verb {
 };
 
 extern const struct verb verb_create, verb_ls, verb_ps, verb_info, verb_stat, verb_check, verb_blocks, verb_recover,
-    verb_rm, verb_gc, verb_map, verb_pool, verb_demo, verb_bench, verb_demo_worker;
+    verb_rm, verb_gc, verb_map, verb_pool, verb_store, verb_demo, verb_bench, verb_demo_worker;
 
 /** The exit code that stands for a code of enum amx_err. */
 int tool_exit_of(int err);

@@ -26,14 +26,20 @@ static const struct out_col columns[] = {{"OFFSET", true}, {"BYTES", true},     
 static const struct {
     const char *name;
     uint32_t low, high;
-} states[] = {
-    {"free", AMX_STATE_FREE, AMX_STATE_FREE},       {"allocated", AMX_STATE_ALLOCATED, AMX_STATE_ALLOCATED},
-    {"acked", AMX_STATE_ACKED, AMX_STATE_ACKED},    {"coalescing", AMX_STATE_COALESCING, AMX_STATE_COALESCING},
-    {"cached", AMX_STATE_CACHED, AMX_STATE_CACHED}, {"user", AMX_STATE_USER_MIN, AMX_STATE_MAX},
-    {"kept", AMX_STATE_KEPT, AMX_STATE_MAX}};
+} states[] = {{"free", AMX_STATE_FREE, AMX_STATE_FREE},
+              {"allocated", AMX_STATE_ALLOCATED, AMX_STATE_ALLOCATED},
+              {"acked", AMX_STATE_ACKED, AMX_STATE_ACKED},
+              {"coalescing", AMX_STATE_COALESCING, AMX_STATE_COALESCING},
+              {"cached", AMX_STATE_CACHED, AMX_STATE_CACHED},
+              {"stored", AMX_STATE_STORED, AMX_STATE_STORED},
+              {"claimed", AMX_STATE_CLAIMED, AMX_STATE_CLAIMED},
+              {"writing", AMX_STATE_WRITING, AMX_STATE_WRITING},
+              {"poisoned", AMX_STATE_POISONED, AMX_STATE_POISONED},
+              {"user", AMX_STATE_USER_MIN, AMX_STATE_MAX},
+              {"kept", AMX_STATE_KEPT, AMX_STATE_MAX}};
 enum {
     STATES = sizeof states / sizeof *states,
-    SINGLE_STATES = 5, /* the first ones, which name one state each */
+    SINGLE_STATES = 9, /* the first ones, which name one state each */
     LIMITED = 1        /* what ends the walk */
 };
 
@@ -286,7 +292,8 @@ static int run(int argc, char **argv)
 const struct verb verb_blocks = {
     "blocks", "NAME [options]", "list the blocks of a segment",
     "      --state S      only state S: 0 to 4095, free, allocated, acked, coalescing, cached,\n"
-    "                     user (49 and above) or kept (2048 and above)\n"
+    "                     user (49 and above) or kept (2048 and above); of messages, which no block\n"
+    "                     has (amx store messages): stored, claimed, writing, poisoned\n"
     "      --owner N      only blocks of handle N; 0: nobody's\n"
     "      --min-size N   only blocks of at least N bytes (with header)\n"
     "      --sort KEY     by offset (the default), size (the largest first), state or owner\n"

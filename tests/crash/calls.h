@@ -10,6 +10,7 @@
 #include "amx_pool.h"
 #include "amx_raw.h"
 #include "arena.h"
+#include "message.h"
 #include "tests/support.h"
 #include "word.h"
 
@@ -81,6 +82,7 @@ struct call {
     uint32_t count; /* of refs */
     uint32_t peers, handles;
     struct amx_pool_class cls[2]; /* of a pool */
+    struct amx_store_config store;
     amx_ref refs[CALL_REFS];
     /* out */
     amx_ref out;
@@ -92,6 +94,7 @@ struct call {
 #define CALL(...) (&(struct call){__VA_ARGS__})
 
 #include "pool_calls.h"
+#include "store_calls.h"
 
 static inline void introduce(struct call *c, const amx_t *h)
 {
@@ -178,6 +181,8 @@ static inline int perform(amx_t **slot, uint32_t who, struct call *c)
     void *p = NULL;
     size_t got = 0;
     int e;
+    if (c->verb >= ALL_VERBS)
+        return perform_store(h, who, c);
     if (c->verb >= VERBS)
         return perform_pool(h, &pool_view[who], c);
     switch ((enum verb)c->verb) {

@@ -211,6 +211,7 @@ static inline void judge_all(const amx_t *h, unsigned living)
     assert_true(living || s.cached_bytes + s.acked_bytes == 0);
     judge_object(h, living, true);
     judge_pool(h, living, true);
+    judge_store(h, living, true);
 }
 
 /* Somebody is stopped in the middle: what is not his work is there, and others go on without him. */
@@ -223,6 +224,7 @@ static inline void judge_around(amx_t *h, unsigned living)
             judge_item(h, &sc.item[i], living, false);
     judge_object(h, living, false);
     judge_pool(h, living, false);
+    judge_store(h, living, false);
     int e = amx_alloc(h, 40, &ref);
     assert_true(e == AMX_OK || e == AMX_E_NOMEM || e == AMX_E_BUSY);
     if (!e)
@@ -260,6 +262,7 @@ static inline void judge_whole(amx_t *h)
     struct refs all = {.n = 0};
     amx_ref ref;
     judge_pool_whole(h);
+    judge_store_whole(h);
     for (uint64_t id = 1; id;) {
         id = 0;
         ok(amx_objects(h, note_object, &id));
@@ -359,6 +362,7 @@ static inline void survive(int level, unsigned living)
         e = amx_recover(h, 0, NULL, NULL, NULL);
         assert_true(e == AMX_OK || e == AMX_E_PARTIAL || sc.damaged);
         recover_plain(h, living);
+        recover_plain_store(h, living);
         shots.level = OFF;
         if (bystander && !sc.damaged)
             ok(e);
@@ -372,6 +376,7 @@ static inline void survive(int level, unsigned living)
     }
     e = amx_recover(h, 0, NULL, NULL, NULL);
     recover_plain(h, 0);
+    recover_plain_store(h, 0);
     shots.level = OFF;
     if (!sc.damaged) {
         ok(e);
@@ -455,6 +460,18 @@ static inline void list_made(void)
             (uint64_t)(s->peer + 1);
         if (s->at_stake)
             h = mix64(h ^ s->next_ref ^ s->gone) + mix64(h ^ s->next_state ^ (uint64_t)s->next_tag << 12 ^ s->lost);
+    }
+    h = mix64(h ^ sc.store.block ^ (uint64_t)sc.store.at_stake << 33 ^ sc.store.more_key << 34 ^
+              (uint64_t)sc.store.more << 44);
+    for (unsigned k = 0; k < sc.store.n; k++) {
+        const struct message *m = &sc.store.message[k];
+        h = mix64(h ^ m->token) + mix64(h ^ m->key ^ (uint64_t)m->size << 32 ^ (uint64_t)m->tag << 44);
+        h = mix64(h ^ (uint64_t)(m->writer + 1) ^ (uint64_t)m->poisoned << 8 ^ (uint64_t)m->begun << 9 ^
+                  (uint64_t)m->wild << 10 ^ (uint64_t)m->at_stake << 11 ^ (uint64_t)m->lost << 12);
+        for (int who = 0; who < SLOTS; who++)
+            h = mix64(h + m->reader[who]);
+        if (m->at_stake)
+            h = mix64(h ^ m->next_key ^ (uint64_t)m->next_size << 32 ^ (uint64_t)m->by_tag << 44 ^ m->may);
     }
     shots.list = h;
 }

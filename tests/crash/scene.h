@@ -15,7 +15,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-enum { NOBODY = -1, PEERS = 3, BLOCKS = 512, WORDS = 4, WORD_FREE = 200, LIVE = 160 };
+enum { NOBODY = -1, PEERS = 3, BLOCKS = 512, WORDS = 4, WORD_FREE = 200, LIVE = 160, MESSAGES = 8 };
 static const int peer_of[SLOTS] = {0, 0, 1, 2, 3};
 
 struct item {
@@ -55,6 +55,25 @@ struct slot {
     int next_peer;
 };
 
+/* A message: stored, or in somebody's hands. */
+struct message {
+    amx_token token;
+    uint64_t key; /* of the payload */
+    uint32_t size;
+    bool poisoned, begun, wild; /* begun: not stored yet; wild: its contents may be anything */
+    bool reader[SLOTS];         /* handles that have a guard on it */
+    int writer;                 /* handle that changes or stores it, or NOBODY */
+    uint32_t tag;               /* of that */
+    bool at_stake;              /* by the running call of handle `by`: as it was, or as `may` says */
+    bool lost;                  /* at stake: or as recovery leaves it */
+    int by;
+    uint32_t by_tag;
+    unsigned may;
+    uint64_t next_key;
+    uint32_t next_size;
+};
+enum { MAY_GONE = 1, MAY_CLAIMED = 2, MAY_WRITING = 4, MAY_POISONED = 8, MAY_NEW = 16 };
+
 static struct {
     uint64_t ticket[PEERS]; /* 0: dead, or not there yet */
     uint32_t tag[SLOTS];
@@ -81,6 +100,17 @@ static struct {
         struct slot slot[LIVE];
         unsigned n;
     } pool;
+    struct {
+        amx_ref block; /* 0: there is no store */
+        struct amx_store_config config;
+        bool plain, at_stake, going; /* as of a pool */
+        uint32_t more;               /* the running call takes a place for this tag, */
+        int more_by;                 /* this handle, */
+        uint64_t more_key;           /* and stores this, if not 0 */
+        uint32_t more_size;
+        struct message message[MESSAGES];
+        unsigned n;
+    } store;
     unsigned more; /* lives that the running call may add to those listed, if its process dies */
     bool empty;    /* to begin with */
     bool held;     /* Q is stopped in the middle of something */
@@ -221,6 +251,7 @@ static inline void stake_of(int peer)
 }
 
 static inline void bereave_slots(int peer);
+static inline void bereave_messages(int peer);
 
 static inline void settled(unsigned i)
 {
@@ -248,6 +279,8 @@ static inline void bereave(int peer)
     }
     if (!sc.pool.plain)
         bereave_slots(peer);
+    if (!sc.store.plain)
+        bereave_messages(peer);
 }
 
 static inline uint64_t offset_of(unsigned i)
@@ -448,6 +481,7 @@ static inline void do_word_give(int who, const char *op, unsigned k, int to)
 }
 
 #include "pool_scene.h"
+#include "store_scene.h"
 
 /* --- States to act in ------------------------------------------------------------------------------------------- */
 

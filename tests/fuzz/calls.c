@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { NAME_ROOM = 256, REFS = 32, SOUND = 5, WITH_POOLS = 4 };
+enum { NAME_ROOM = 256, REFS = 32, SOUND = 6, WITH_POOLS = 4, WITH_STORES = 5 };
 
 static struct sound sound[SOUND];
 char fuzz_file[NAME_ROOM];
@@ -122,6 +122,8 @@ struct run {
     amx_ref pool_block; /* of a pool, and where it begins there */
     uint64_t pool_base;
     amx_slot pool_slot[REFS];
+    amx_ref store_block; /* of a store */
+    amx_token token[REFS];
 };
 
 static amx_ref *some_ref(struct run *r)
@@ -176,6 +178,7 @@ static uint64_t some_size(struct run *r)
 }
 
 #include "pool_steps.h"
+#include "store_steps.h"
 
 /* Something that changes the segment, by one of the handles. */
 static void step(struct run *r)
@@ -191,6 +194,10 @@ static void step(struct run *r)
     uint32_t who = (uint32_t[]){P, P, Q, MORE, MORE + 1}[pick(r->t, 5)];
     if (!r->slot[who])
         who = P;
+    if (pick(r->t, r->store_block ? 2 : 16) == 0) {
+        store_step(r, who);
+        return;
+    }
     if (pick(r->t, r->pool_block ? 2 : 16) == 0) {
         pool_step(r, who);
         return;
@@ -245,6 +252,7 @@ static void step(struct run *r)
         if (c.verb == V_UNSHARE) {
             r->slot[c.slot] = NULL;
             no_view(c.slot);
+            no_store_view(c.slot);
         }
         if (c.verb == V_OBJECT_ADD) {
             r->object = c.got;
@@ -277,6 +285,7 @@ static void looks(struct run *r, amx_t *h)
     answer(amx_objects(h, note_object, r));
     answer(amx_peers(h, note_peer, r));
     pool_looks(r, h);
+    store_looks(r, h);
     answer(amx_check(h, note_finding, r, &result));
     answer(amx_raw_query(h, at, &b));
     answer(amx_raw_find_suitable(h, 7 + (uint32_t)pick(r->t, 20), (uint32_t)pick(r->t, 8), &fl, &sl));
@@ -343,10 +352,13 @@ static void leave(struct run *r, uint32_t who)
         answer(amx_close(r->slot[who]));
     r->slot[who] = NULL;
     no_view(who);
+    no_store_view(who);
     if (who == P) {
         r->slot[MORE] = r->slot[MORE + 1] = NULL;
-        no_view(MORE);
-        no_view(MORE + 1);
+        for (uint32_t k = MORE; k <= MORE + 1; k++) {
+            no_view(k);
+            no_store_view(k);
+        }
     }
 }
 
@@ -360,6 +372,7 @@ static void write_calls(struct run *r, enum when when)
     place[0].g = NULL;
     if (!attach(r, pick(r->t, 4) ? 0 : AMX_F_NO_RECOVER)) {
         place[0].g = &r->slot[P]->seg->g;
+        know_store(r);
         uint64_t steps = pick(r->t, 24), hit = pick(r->t, steps + 1);
         for (uint64_t i = 0; i <= steps; i++) {
             if (when == BETWEEN && i == hit)
@@ -462,8 +475,36 @@ static void with_pool(struct run *r)
     must_ok(perform(r->slot, MORE, CALL(.verb = V_POOL_ATTACH, .ref = c.out)));
 }
 
+/* A store of messages in all states, read by three handles. */
+static void with_store(struct run *r)
+{
+    struct call c = {.verb = V_STORE_CREATE, .store = {.depth = 12, .payload_max = 64}};
+    must_ok(perform(r->slot, P, &c));
+    r->store_block = c.out;
+    if (!r->slot[MORE])
+        must_ok(perform(r->slot, P, CALL(.verb = V_SHARE, .slot = MORE)));
+    must_ok(perform(r->slot, MORE, CALL(.verb = V_STORE_ATTACH, .ref = c.out)));
+    for (uint32_t i = 0; i < 8; i++) {
+        c = (struct call){.verb = V_MSG_STORE, .n = i * 8, .got = i};
+        must_ok(perform(r->slot, P, &c));
+        r->token[i] = c.out;
+    }
+    must_ok(perform(r->slot, P, CALL(.verb = V_MSG_READ_MUT, .ref = r->token[0])));
+    must_ok(perform(r->slot, P, CALL(.verb = V_MSG_POISON)));
+    must_ok(perform(r->slot, P, CALL(.verb = V_MSG_READ, .ref = r->token[1])));
+    must_ok(perform(r->slot, P, CALL(.verb = V_MSG_READ_MUT, .ref = r->token[2])));
+    must_ok(perform(r->slot, MORE, CALL(.verb = V_MSG_READ, .ref = r->token[1])));
+    must_ok(perform(r->slot, MORE, CALL(.verb = V_MSG_RESERVE, .n = 40)));
+}
+
+static const struct {
+    void (*make)(struct run *r);
+    void (*step)(struct run *r, uint32_t who);
+    int steps; /* of two handles, before one dies */
+} house[SOUND] = {[WITH_POOLS] = {with_pool, pool_step, 200}, [WITH_STORES] = {with_store, message_step, 0}};
+
 /* Calls on a sound segment, until the process dies in the middle of one. What is in there then is the library's work. */
-static void inhabit(struct image *m, uint64_t seed, bool pools)
+static void inhabit(struct image *m, uint64_t seed)
 {
     struct tape t = tape_of_seed(seed);
     write_file(m->s.base, m->len);
@@ -473,15 +514,15 @@ static void inhabit(struct image *m, uint64_t seed, bool pools)
         struct run r = {.t = &t};
         within.die = true;
         must(!attach(&r, 0));
-        for (int i = 0; i < (pools ? 40 : 400); i++)
+        for (int i = 0; i < (house[seed].make ? 40 : 400); i++)
             step(&r);
-        if (pools)
-            with_pool(&r);
-        for (int i = 0; pools && i < 200; i++)
-            pool_step(&r, i & 1 ? P : MORE);
+        if (house[seed].make)
+            house[seed].make(&r);
+        for (int i = 0; i < house[seed].steps; i++)
+            house[seed].step(&r, i & 1 ? P : MORE);
         within.stores = 1 + pick(&t, 64);
         for (;;)
-            pools ? pool_step(&r, P) : step(&r);
+            house[seed].step ? house[seed].step(&r, P) : step(&r);
     }
     must(wait_end(pid) == 0);
     int fd = open(fuzz_file, O_RDONLY | O_CLOEXEC);
@@ -532,7 +573,7 @@ void fuzz_begin(void)
             amxi_st64_rlx(&amxi_peer(&m.s, 0)->word, 0);
             amxi_st64_rlx(&amxi_handle(&m.s, 0)->word, 0);
             amxi_st64_rlx(&amxi_handle(&m.s, 1)->word, 0);
-            inhabit(&m, i, i == WITH_POOLS);
+            inhabit(&m, i);
         }
         sound[i] = (struct sound){.g = m.s.g, .bytes = m.s.base};
         struct tape t = tape_of_seed(i);

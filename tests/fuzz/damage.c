@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tape, and what it does to a segment. */
 #include "amx_object.h"
-#include "pool.h"
-#include "slot.h"
+#include "message.h"
 #include "tests/fuzz/fuzz.h"
 
 /* --- The tape ---------------------------------------------------------------------------------------------------- */
@@ -78,22 +77,33 @@ static uint64_t nonsense(struct tape *t, const struct place *f)
     return i == 0 ? old ^ UINT64_C(1) << pick(t, f->bits) : pick(t, i == 1 ? max + 1 : 0);
 }
 
-/* A unit in which a block begins, or any if the bitmap has none behind it. */
-static uint64_t some_block(struct tape *t, const struct amxi_seg *s)
+/* A unit of from..end-1 in which a block begins, or any if the bitmap has none behind it. */
+static uint64_t block_in(struct tape *t, const struct amxi_seg *s, uint64_t from, uint64_t end)
 {
-    uint64_t units = (uint64_t)s->g.sectors << s->g.su_log2, k = pick(t, units);
-    for (uint64_t i = k; i < units && i < k + s->g.su; i++)
+    uint64_t k = from + pick(t, end - from);
+    for (uint64_t i = k; i < end && i < k + s->g.su; i++)
         if (amxi_ld64_rlx(amxi_bitmap(s, 0) + i / 64) >> (i & 63) & 1)
             return i;
     return k;
 }
 
+static uint64_t units_of(const struct amxi_seg *s)
+{
+    return (uint64_t)s->g.sectors << s->g.su_log2;
+}
+
+static uint64_t some_block(struct tape *t, const struct amxi_seg *s)
+{
+    return block_in(t, s, 0, units_of(s));
+}
+
 /* Below: the fields of a thing, and one of them; `any` chooses among those that there are many of. */
 #define ONE_OF(f) (f)[pick(t, sizeof(f) / sizeof *(f))]
 
-static struct place in_block(struct tape *t, const struct amxi_seg *s)
+/* span: units from k to where the damage must end. */
+static struct place in_block(struct tape *t, const struct amxi_seg *s, uint64_t k, uint64_t span)
 {
-    uint64_t k = some_block(t, s), su = s->g.su, self = (k & (su - 1)) + 1;
+    uint64_t su = s->g.su, self = (k & (su - 1)) + 1;
     struct amxi_free_body *b = (struct amxi_free_body *)(void *)amxi_block(s, k);
     const struct place size = FIELD(&b->w1, 0, 20, su, su + 1 - self); /* up to the sector's end, or beyond */
     const struct place f[] = {size,
@@ -106,8 +116,7 @@ static struct place in_block(struct tape *t, const struct amxi_seg *s)
                               FIELD(&b->w1, 41, 23, 1, 0),
                               FIELD(&b->next, 0, 32, su, self),
                               FIELD(&b->prev, 0, 32, su, self)};
-    bool last = k + 1 == (uint64_t)s->g.sectors << s->g.su_log2; /* behind it the segment may end */
-    return f[pick(t, sizeof f / sizeof *f - 2 * last)];
+    return f[pick(t, sizeof f / sizeof *f - (span < 2 ? 2 : 0))]; /* links lie behind the header */
 }
 
 /* Any sector, or one that is more than at rest: large blocks are few. */
@@ -119,9 +128,9 @@ static uint32_t some_sector(struct tape *t, const struct amxi_seg *s)
     return i;
 }
 
-static struct place in_sector(struct tape *t, const struct amxi_seg *s)
+static struct place in_sector(struct tape *t, const struct amxi_seg *s, uint32_t i)
 {
-    uint32_t i = some_sector(t, s), su = s->g.su, any = (uint32_t)pick(t, 256);
+    uint32_t su = s->g.su, any = (uint32_t)pick(t, 256);
     struct amxi_sector_body *b = amxi_sector(s, i);
     amxi_a64 *queue = any & 1 ? &b->drain : amxi_acked(s, i);
     const struct place kind = FIELD(&b->word, 0, 4, AMXI_K_QUARANTINED + 1, AMXI_K_HELD);
@@ -193,14 +202,15 @@ static struct place in_head(struct tape *t, const struct amxi_seg *s)
     return ONE_OF(f);
 }
 
-/* The pool, or an extent, in the block of a registered object. NULL: the object is no such thing. */
+/* The pool, that of a store, or an extent, in the block of a registered object. NULL: the object is no such thing. */
 static unsigned char *some_pool(struct tape *t, const struct amxi_seg *s)
 {
     uint32_t first = (uint32_t)pick(t, 8);
     for (uint32_t i = 0; i < AMX_OBJECTS; i++) {
         const struct amxi_object_body *o = amxi_object(s, (first + i) % AMX_OBJECTS);
         uint64_t unit = AMXI_REF_UNIT(amxi_ld64_rlx(&o->ref)), words = amxi_ld64_rlx(&o->first);
-        uint32_t kind = amxi_ld32_rlx(&o->kind), n = kind == AMX_POOL_EXTENT ? 1 : kind ^ AMX_POOL_KIND;
+        uint32_t kind = amxi_ld32_rlx(&o->kind),
+                 n = kind == AMX_POOL_EXTENT || kind == AMX_STORE_KIND ? 1 : kind ^ AMX_POOL_KIND;
         uint64_t head = sizeof(struct amxi_pool_body) + n * sizeof(struct amxi_pool_class_body);
         if (n - 1 >= AMX_POOL_CLASSES || words < head || words > s->g.size)
             continue;
@@ -246,11 +256,66 @@ static struct place in_pool(struct tape *t, const struct amxi_seg *s)
     return ONE_OF(f);
 }
 
+/* The store in the block of a registered object; NULL: there is none. */
+static unsigned char *some_store(const struct amxi_seg *s)
+{
+    for (uint32_t i = 0; i < AMX_OBJECTS; i++) {
+        const struct amxi_object_body *o = amxi_object(s, i);
+        uint64_t at = (uint64_t)AMXI_REF_UNIT(amxi_ld64_rlx(&o->ref)) * AMXI_UNIT;
+        if (amxi_ld32_rlx(&o->kind) == AMX_STORE_KIND && at % AMX_STORE_ALIGN == 0 && at < s->g.size - 4096)
+            return s->base + at;
+    }
+    return NULL;
+}
+
+static struct place in_store(struct tape *t, const struct amxi_seg *s)
+{
+    uint32_t any = (uint32_t)pick(t, 16);
+    unsigned char *base = some_store(s);
+    if (!base)
+        return in_head(t, s);
+    struct amxi_store_body *b = amxi_store_head_at(base);
+    amxi_a64 *words =
+        (amxi_a64 *)(void *)(base + sizeof *b + sizeof(struct amxi_pool_body) + sizeof(struct amxi_pool_class_body));
+    struct amxi_message_body *m = (struct amxi_message_body *)(void *)(words + 16 + 8) + any % 12 * 2;
+    amxi_a64 *guard = amxi_guard(s, any % s->g.handles, 0);
+    const struct place f[] = {ALL(&b->magic, AMXI_STORE_MAGIC),
+                              ALL(&b->version, AMXI_STORE_VERSION),
+                              ALL(&b->depth, AMX_STORE_DEPTH),
+                              ALL(&b->depth, 16),
+                              ALL(&b->payload_max, AMX_STORE_PAYLOAD),
+                              ALL(&b->payload_max, 128),
+                              ALL(&b->threads, AMX_STORE_THREADS),
+                              ALL(&b->memory, AMX_MEMORY_SHARED),
+                              ALL(&b->policy, AMX_POLICY_EVICT),
+                              ALL(&b->soft_items, 12),
+                              ALL(&b->hard_items, 12),
+                              ALL(&b->hard_bytes, 1000),
+                              ALL(&b->order, UINT64_MAX),
+                              ALL(&b->wait, 1),
+                              ALL(&m->size, AMX_STORE_PAYLOAD),
+                              ALL(&m->size, 64),
+                              ALL(&m->size, UINT32_MAX),
+                              ALL(&m->size, 1000),
+                              ALL(&m->order, UINT64_MAX),
+                              ALL(&m->header.payload_size, 64),
+                              FIELD(&words[any], 0, 12, AMX_STATE_POISONED, AMX_STATE_WRITING),
+                              FIELD(&words[any], 0, 12, AMX_STATE_POISONED, AMX_STATE_STORED),
+                              FIELD(&words[any], 12, 12, s->g.handles, 1),
+                              FIELD(&words[any], 24, 40, AMXI_GEN_MASK, 0),
+                              FIELD(guard, 0, 32, UINT32_MAX, amxi_ld64_rlx(&words[any]) >> 24 & UINT32_MAX),
+                              FIELD(guard, 32, 32, s->g.size / AMXI_UNIT, 0)};
+    return ONE_OF(f);
+}
+
 static struct place somewhere(struct tape *t, const struct amxi_seg *s)
 {
-    static struct place (*const in[])(struct tape *, const struct amxi_seg *) = {
-        in_block, in_block, in_block, in_sector, in_sector, in_sector, in_tables, in_head};
-    return in[pick(t, sizeof in / sizeof *in)](t, s);
+    uint64_t kind = pick(t, 8);
+    if (kind < 3) {
+        uint64_t k = some_block(t, s);
+        return in_block(t, s, k, units_of(s) - k);
+    }
+    return kind < 6 ? in_sector(t, s, some_sector(t, s)) : kind == 6 ? in_tables(t, s) : in_head(t, s);
 }
 
 /* --- Damage ------------------------------------------------------------------------------------------------------- */
@@ -268,7 +333,13 @@ static void in_structure(struct tape *t, const struct amxi_seg *s)
     struct place a;
     uint64_t k, l;
     uint32_t i = some_sector(t, s), j = some_sector(t, s);
-    switch (pick(t, 13)) {
+    switch (pick(t, 16)) {
+    case 13: /* a store's books */
+    case 14:
+    case 15:
+        a = in_store(t, s);
+        set(&a, nonsense(t, &a));
+        return;
     case 10: /* a pool's books */
     case 11:
     case 12:
@@ -337,6 +408,20 @@ void damage(struct tape *t, uint8_t *base, uint64_t len, const struct amxi_geome
             in_structure(t, &s);
         else if (len)
             anywhere(t, base, len, g->region[AMXI_R_DATA].offset);
+}
+
+void damage_sector(struct tape *t, uint8_t *base, const struct amxi_geometry *g, uint32_t i)
+{
+    const struct amxi_seg s = {.base = base, .g = *g};
+    uint64_t from = (uint64_t)i << g->su_log2, end = from + g->su;
+    struct place a;
+    if (pick(t, 2)) {
+        uint64_t k = block_in(t, &s, from, end);
+        a = in_block(t, &s, k, end - k);
+    } else {
+        a = in_sector(t, &s, i);
+    }
+    set(&a, nonsense(t, &a));
 }
 
 /* --- Files -------------------------------------------------------------------------------------------------------- */

@@ -43,6 +43,8 @@ struct sound {
 
 /* Damages a segment of which `len` bytes are there: something in its structure, or bytes anywhere. */
 void damage(struct tape *t, uint8_t *base, uint64_t len, const struct amxi_geometry *g);
+/* One field in the books of sector i, or of a block in it, and nothing outside. */
+void damage_sector(struct tape *t, uint8_t *base, const struct amxi_geometry *g, uint32_t i);
 /* A file made from a good segment that is no good segment: cut, grown, foreign, of a wrong geometry. malloc. */
 uint8_t *damaged_file(struct tape *t, const struct sound *from, const struct sound *other, uint64_t *len);
 

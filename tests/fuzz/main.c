@@ -18,7 +18,7 @@
 
 enum { BATCH = 250, JOBS_MAX = 64, CPU_LIMIT = 10, WALL_LIMIT = 120 }; /* seconds for one */
 
-const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void); /* for the runtime to find */
 const char *__asan_default_options(void) /* a report is a SIGABRT: no exit code of the tool's */
 {
     return "abort_on_error=1:handle_abort=1:quarantine_size_mb=8:detect_stack_use_after_return=0";

@@ -89,7 +89,7 @@ static void tag_has_a_new_tenant(void **state)
     assert_null(slow.at);
     assert_int_equal(slow.tenant->tag, tag);
     fails(AMX_E_BUSY, amx_object_remove(slow.tenant, slow.id[1])); /* as long as he may be looking */
-    (void)amxi_sub32_sc(&amxi_handle(slow.other->seg, slow.other->tag - 1)->purging, 1);
+    (void)amxi_sub32_rel(&amxi_handle(slow.other->seg, slow.other->tag - 1)->purging, 1);
     ok(amx_object_remove(slow.tenant, slow.id[1]));
     ok(amx_object_remove(slow.tenant, slow.id[0]));
     ok(amx_close(slow.tenant));

@@ -9,9 +9,10 @@
  * learnt while the schedules run; if new ones are met, all are run once more.
  *
  * With MEMORY=tso or MEMORY=c11 (memory.h) a load may also read what was there before: each such load is a choice, which
- * costs as much as a preemption.
+ * costs as much as a preemption. Later loads of that word read the same, for nothing.
  *
- * With -DPOOLS the operations are those on slot pools (pool_meeting.h).
+ * With -DPOOLS the operations are those on slot pools (pool_meeting.h), with -DSTORES those on message stores
+ * (store_meeting.h).
  */
 #ifndef AMX_TEST_EXPLORE_H
 #define AMX_TEST_EXPLORE_H
@@ -21,8 +22,10 @@
 #include "arena.h"
 #include "os.h"
 #include "peer.h"
-#ifdef POOLS
+#if defined POOLS
 #include "pool_meeting.h"
+#elif defined STORES
+#include "store_meeting.h"
 #else
 #include "tests/hook/meeting.h"
 #endif
@@ -64,6 +67,7 @@ struct choice {
 static struct {
     unsigned fibers, bound;
     unsigned deaths; /* in one schedule, at most */
+    bool in_turn;    /* one after the other: only what loads read is chosen, and who is next */
     struct rng dice;
     bool on; /* fibers are running: accesses count */
     ucontext_t home, context[DEPTH];
@@ -223,30 +227,36 @@ void amxi_look(const volatile void *addr, size_t len)
 
 uint64_t amxi_seen(const volatile void *addr, size_t len, uint64_t v, int order)
 {
-    uint16_t older[MEM_OLDER];
+    uint16_t older[MEM_OLDER + 1]; /* and what is there now */
     uint32_t w = modelled(addr);
     if (w == WORDS)
         return v;
     unsigned n = mem_older(x.now, addr, len, w, v, order, older);
     x.step++;
+    if (!n) {
+        must(!due());
+        return mem.slot[w] ? mem_load(x.now, addr, len, w, order, mem.last[mem.slot[w]]), v : v;
+    }
+    uint16_t next = mem_next(x.now, w);
+    older[n] = mem.last[mem.slot[w]];
     if (due()) {
         unsigned k = x.plan.at[x.at++].to - (unsigned)OLDER;
-        must(k < n);
-        return mem_load(x.now, addr, len, w, order, older[k]);
-    }
-    if (n && x.at >= x.plan.n) {
+        must(k <= n);
+        next = older[k];
+    } else if (x.at >= x.plan.n) {
+        uint8_t others = 0;
+        for (unsigned k = 0; k <= n; k++)
+            others |= (uint8_t)((older[k] != next) << k);
         must(x.choices < CHOICES);
-        x.choice[x.choices++] = (struct choice){x.step, (uint8_t)((1u << n) - 1), false, true, true};
+        x.choice[x.choices++] = (struct choice){x.step, others, false, true, true};
     }
-    if (mem.slot[w])
-        (void)mem_load(x.now, addr, len, w, order, mem.last[mem.slot[w]]);
-    return v;
+    return mem_load(x.now, addr, len, w, order, next);
 }
 
-void amxi_fenced(void)
+void amxi_fenced(bool acquire)
 {
     if (mem.kind && x.on)
-        mem_fence(x.now);
+        mem_fence(x.now, acquire);
 }
 
 void amxi_made(const volatile void *addr, int order)
@@ -254,6 +264,7 @@ void amxi_made(const volatile void *addr, int order)
     uint32_t w = modelled(addr);
     if (w != WORDS)
         mem_store(x.now, addr, w, order, false);
+    must(!mem.raced);
 }
 
 void amxi_swapped(const volatile void *addr, bool won, int order)
@@ -265,6 +276,18 @@ void amxi_swapped(const volatile void *addr, bool won, int order)
         mem_store(x.now, addr, w, order, true);
     else
         mem_read_last(x.now, w, order);
+    must(!mem.raced);
+}
+
+/* The library's question whether a process lives. */
+int __real_amxi_os_lock_test(int fd, int64_t byte, bool *locked);
+int __wrap_amxi_os_lock_test(int fd, int64_t byte, bool *locked);
+int __wrap_amxi_os_lock_test(int fd, int64_t byte, bool *locked)
+{
+    int r = __real_amxi_os_lock_test(fd, byte, locked);
+    if (mem.kind && x.on && !r && !*locked)
+        mem_told(x.now);
+    return r;
 }
 
 static void fiber_main(int fiber)
@@ -313,6 +336,9 @@ static void restore(void)
         }
         x.dead[i] = false;
     }
+#ifdef STORES
+    scene_restored();
+#endif
     scene = x.scene;
     memset(x.told, 0, sizeof x.told);
 }
@@ -349,10 +375,10 @@ static bool new_end(void)
     return true;
 }
 
-#ifdef POOLS
+#if defined POOLS || defined STORES
 static void judge_death(void)
 {
-    judge_pools(x.dead);
+    judge_with(x.dead);
 }
 #else
 static int free_it(const struct amx_block *b, void *ctx)
@@ -452,7 +478,7 @@ static void push(const struct plan *p, struct change_over c, unsigned cost)
 static void branch(const struct plan *p, const struct choice *c)
 {
     bool may_die = p->deaths < x.deaths && !c->ended && !c->reads;
-    for (uint8_t k = 0; c->reads && k < MEM_OLDER; k++)
+    for (uint8_t k = 0; c->reads && k <= MEM_OLDER; k++)
         if (c->others >> k & 1)
             push(p, (struct change_over){c->step, (uint8_t)(OLDER + k), false}, 1);
     if (c->reads)
@@ -460,7 +486,7 @@ static void branch(const struct plan *p, const struct choice *c)
     for (uint8_t to = 0; to < x.fibers; to++) {
         if (!(c->others >> to & 1))
             continue;
-        if (c->meets)
+        if (c->meets && (c->ended || !x.in_turn))
             push(p, (struct change_over){c->step, to, false}, !c->ended);
         if (may_die)
             push(p, (struct change_over){c->step, to, true}, 1);
@@ -520,7 +546,9 @@ static inline void explore_at_random(struct rng *r, uint64_t runs)
         for (unsigned tries = 0; p.n < depth && x.choices && tries < 100; tries++) { /* there may be no choice left */
             const struct choice *c = &x.choice[rng_below(r, x.choices)];
             if (c->reads) {
-                uint8_t k = (uint8_t)rng_below(r, (unsigned)__builtin_popcount(c->others));
+                uint8_t k = (uint8_t)rng_below(r, MEM_OLDER + 1);
+                if (!(c->others >> k & 1))
+                    continue;
                 p.at[p.n++] = (struct change_over){c->step, (uint8_t)(OLDER + k), false};
                 run(&p);
                 continue;
@@ -540,7 +568,10 @@ static inline void explore_at_random(struct rng *r, uint64_t runs)
 
 static void explore_open(void)
 {
-    scene.h[0] = new_segment(128 << 10);
+#ifndef NEW_SEGMENT
+#define NEW_SEGMENT new_segment(128 << 10)
+#endif
+    scene.h[0] = NEW_SEGMENT;
     for (int i = 1; i < DEPTH; i++)
         scene.h[i] = attach_again(scene.h[0]); /* each a peer of its own, at its own address */
     for (int i = 0; i < DEPTH; i++)

@@ -5,23 +5,42 @@
  * that the meetings of operations do not need. Prints "ok NAME" or "not ok NAME" for each, and for a failure the schedule.
  * -1: ends with the first that fails.
  */
-#include "explore.h"
-
 #include "amx_object.h"
 #include "object.h"
+#include "slot.h"
+
+#include "explore.h"
 
 #include <sys/wait.h>
 
 enum { X, Y, BLOCKS };
 
-static struct {
-    amx_ref ref[BLOCKS];
-    amxi_a64 *data[BLOCKS][DEPTH]; /* first word of the payload, as each peer sees it */
+/* How a meeting is explored. 0: 2 fibers, 4 preemptions and older values, nobody dies, 20000 schedules. */
+struct how {
     enum amx_order store, load;
     size_t size;
-    uint64_t object[2];
+    void (*set)(void); /* the beginning, besides the two blocks */
+    unsigned fibers, bound, deaths, limit;
+    int eye;      /* who looks afterwards if the first has died; 0: the second */
+    bool in_turn; /* one after the other; older values are all that there is to explore */
+    bool third_lives;
+};
+
+static struct lit {
+    amx_ref ref[BLOCKS];
+    amxi_a64 *data[BLOCKS][DEPTH]; /* first word of the payload, as each peer sees it */
+    struct how how;
+    uint64_t object;
     bool removed; /* the block of the object is not the object's any more */
-} lit;
+    struct amx_pool pool[DEPTH];
+    amx_ref pool_block;
+    void *room[DEPTH]; /* memory of some size */
+    amx_slot slot[4];
+    amx_t *opened;        /* a handle that a schedule opens */
+    amx_ref mine;         /* what it has allocated */
+    struct amxi_seg next; /* of another attachment */
+    amx_t *open[64];
+} lit, lit_begin; /* what is private to the processes is as it was, at the beginning of each schedule */
 
 static amx_t *me(int fiber)
 {
@@ -87,9 +106,9 @@ static void transition_get(int fiber)
     uint32_t state;
     if (fiber == 0) {
         write_data(0);
-        must_ok(amx_transition(me(0), lit.ref[X], 49, 50, lit.store, NULL));
+        must_ok(amx_transition(me(0), lit.ref[X], 49, 50, lit.how.store, NULL));
     } else {
-        must_ok(amx_get_state(me(1), lit.ref[X], lit.load, &state));
+        must_ok(amx_get_state(me(1), lit.ref[X], lit.how.load, &state));
         saw(1, state == 50);
     }
 }
@@ -100,7 +119,7 @@ static void transition_transition(int fiber)
     if (fiber == 0)
         transition_get(0);
     else
-        saw(1, amx_transition(me(1), lit.ref[X], 50, 51, lit.load, NULL) == AMX_OK);
+        saw(1, amx_transition(me(1), lit.ref[X], 50, 51, lit.how.load, NULL) == AMX_OK);
 }
 
 static void set_state_query(int fiber)
@@ -146,7 +165,7 @@ static void publish_between(int fiber)
         must_ok(amx_publish(me(0), lit.ref[X]));
         x.told[0] = AMXI_W0_STATE(amxi_ld64_rlx(lit.data[X][0] - 2)) == 49; /* the other's transition comes after us */
     } else {
-        must_ok(amx_transition(me(1), lit.ref[X], 49, 50, lit.load, NULL));
+        must_ok(amx_transition(me(1), lit.ref[X], 49, 50, lit.how.load, NULL));
         x.told[1] = no_data(1);
     }
 }
@@ -176,6 +195,12 @@ static void give_free(int fiber)
 static void second_saw_the_first(void)
 {
     must(!x.told[0] || !x.told[1]);
+}
+
+/* Payload: in whoever's hands the memory is, he knows of all that was done to it. */
+static void use(int fiber, void *p)
+{
+    mem_use(fiber, p);
 }
 
 /* --- Two that announce, then look --------------------------------------------------------------------------------- */
@@ -264,7 +289,7 @@ static int word_was_changed(const struct amx_kept *k, void *ctx)
 static void object_remove_recover(int fiber)
 {
     if (fiber == 0) {
-        lit.removed = amx_object_remove(me(0), lit.object[0]) == AMX_OK;
+        lit.removed = amx_object_remove(me(0), lit.object) == AMX_OK;
         for (int k = 0; lit.removed && k < SLOTS; k++) /* whatever was done to it has been done, and we know it */
             must(amxi_ld64_rlx(lit.data[X][0] + k) == *(const uint64_t *)(const void *)(lit.data[X][0] + k));
     } else {
@@ -287,9 +312,55 @@ static void object_recycle(int fiber)
             must(AMXI_W0_OWNER(amxi_ld64_rlx(lit.data[X][1] + k)) != tag);
 }
 
-static void not_removed(void)
+/* Another object in the place of the old one: what is read is all of the one or all of the other. */
+static void object_replace_read(int fiber)
 {
-    lit.removed = false;
+    struct amx_object o = object_of(STRIDE_NEW);
+    struct amxi_object read;
+    uint64_t id;
+    o.kind = 8;
+    if (fiber == 0) {
+        if (amx_object_remove(me(0), lit.object) == AMX_OK)
+            must_ok(amx_object_add(me(0), &o, &id));
+    } else if (amxi_object_read(me(1)->seg, 0, &read)) {
+        must((read.kind == 7 && read.stride == STRIDE_OLD) || (read.kind == 8 && read.stride == STRIDE_NEW));
+    }
+}
+
+/* The next maker knows of all that was done to the entry. */
+static void object_remove_add(int fiber)
+{
+    struct amx_object o = object_of(STRIDE_NEW);
+    uint64_t id;
+    if (fiber == 0) {
+        mem_use(0, &amxi_object(me(0)->seg, 0)->first);
+        (void)amx_object_remove(me(0), lit.object);
+    } else {
+        must_ok(amx_object_add(me(1), &o, &id));
+    }
+}
+
+/* Also by a maker who was killed. */
+static void object_killed_add(int fiber)
+{
+    struct amx_object o = object_of(STRIDE_NEW);
+    uint64_t id;
+    if (fiber == 0) {
+        (void)amx_object_add(me(0), &o, &id);
+    } else if (fiber == 1) {
+        (void)amx_recover(me(1), 0, NULL, NULL, NULL);
+    } else {
+        must_ok(amx_object_add(me(2), &o, &id));
+    }
+}
+
+static void lit_restore(void)
+{
+    if (lit.opened && lit.opened->seg->open) /* NULL: of a schedule's own attachment */
+        lit.opened->seg->open[lit.opened->tag - 1] = NULL;
+    if (lit.opened)
+        amxi_os_unmap(lit.opened, sizeof *lit.opened);
+    lit = lit_begin;
 }
 
 static void judged_on_the_way(void)
@@ -312,7 +383,7 @@ static void check_at_work(int fiber)
         must_ok(amx_check(me(0), tell_finding, &r, &r));
         must(r.corrupt == 0);
     } else {
-        must_ok(amx_alloc(me(1), lit.size, &ref));
+        must_ok(amx_alloc(me(1), lit.how.size, &ref));
         must_ok(amx_free(me(1), lit.ref[X]));
         must_ok(amx_free(me(1), ref));
         must_ok(amx_trim(me(1)));
@@ -336,7 +407,70 @@ static void walk_at_work(int fiber)
     if (fiber == 1)
         check_at_work(1);
     else if (amx_walk(me(0), sum, told) == AMX_OK)
-        must(told[1] == info_of(me(0)).data_bytes || lit.size > 4096);
+        must(told[1] == info_of(me(0)).data_bytes || lit.how.size > 4096);
+}
+
+static void dies(int fiber)
+{
+    amx_t *h = scene.h[fiber];
+    struct amxi_seg *s = h->seg;
+    amxi_st64_sc(&amxi_handle(s, h->tag - 1)->word, AMXI_H_WORD(AMXI_H_DEAD, s->peer, h->epoch));
+    amxi_peer_leave(s);
+}
+
+#include "litmus_block.h"
+#include "litmus_handle.h"
+#include "litmus_pool.h"
+
+/* --- Beginnings ---------------------------------------------------------------------------------------------------- */
+
+static void third_dies(void)
+{
+    dies(2);
+}
+
+static void set_allocated(void) /* for the straight line of a free, and with room for it */
+{
+    amx_ref two[2];
+    size_t n;
+    must_ok(amx_set_state(me(0), lit.ref[X], 49));
+    must_ok(amx_free(me(0), lit.ref[X]));
+    must_ok(amx_zalloc(me(0), 96, &lit.ref[X]));
+    must_ok(amx_alloc_many(me(1), 96, 2, two, &n));
+    must_ok(amx_free_many(me(1), two, 2, NULL));
+    must_ok(amx_alloc_many(me(1), 96, 2, two, &n));
+}
+
+static void set_object(void)
+{
+    struct amx_object o = object_of(STRIDE_OLD);
+    must_ok(amx_publish(me(0), lit.ref[X]));
+    must_ok(amx_object_add(me(0), &o, &lit.object));
+}
+
+static void set_public_no_object(void)
+{
+    const struct amxi_seg *s = me(0)->seg;
+    const uint8_t *entry = (const uint8_t *)amxi_object(s, 0);
+    must_ok(amx_publish(me(0), lit.ref[X]));
+    mem.owned[0] = (uint32_t)((uint64_t)(entry - s->base) / 8);
+    mem.owned[1] = mem.owned[0] + sizeof(struct amxi_object_body) / 8;
+}
+
+static void set_former_object(void)
+{
+    set_object();
+    must_ok(amx_object_remove(me(0), lit.object));
+}
+
+static void set_words(void) /* of the dead one, in an object */
+{
+    set_object();
+    must_ok(amx_object_touch(me(2), lit.object));
+    void *p;
+    must_ok(amx_ptr(me(0), lit.ref[X], &p));
+    for (int k = 0; k < SLOTS; k++)
+        amxi_st64_sc((amxi_a64 *)p + k, AMXI_W0(AMX_STATE_KEPT, scene.h[2]->tag, 1));
 }
 
 /* --- All ----------------------------------------------------------------------------------------------------------- */
@@ -345,102 +479,154 @@ static const struct litmus {
     const char *name;
     void (*act)(int fiber);
     void (*judge)(void);
-    unsigned store, load; /* orders; store: or a size */
+    struct how how;
 } all[] = {
-    {"root_set_get", root_set_get, data_came_along, 0, 0},
-    {"root_cas_get", root_cas_get, data_came_along, 0, 0},
-    {"root_set_cas", root_set_cas, data_came_along, 0, 0},
-    {"transition_release_get", transition_get, data_came_along, AMX_RELEASE, AMX_ACQUIRE},
-    {"transition_acq_rel_get", transition_get, data_came_along, AMX_ACQ_REL, AMX_ACQUIRE},
-    {"transition_seq_cst_get", transition_get, data_came_along, AMX_SEQ_CST, AMX_SEQ_CST},
-    {"transition_acquire", transition_transition, data_came_along, AMX_RELEASE, AMX_ACQUIRE},
-    {"transition_acq_rel", transition_transition, data_came_along, AMX_RELEASE, AMX_ACQ_REL},
-    {"transition_seq_cst", transition_transition, data_came_along, AMX_RELEASE, AMX_SEQ_CST},
-    {"set_state_again", set_state_again, second_saw_the_first, 0, 0},
-    {"publish_between_acquire", publish_between, second_saw_the_first, 0, AMX_ACQUIRE},
-    {"publish_between_acq_rel", publish_between, second_saw_the_first, 0, AMX_ACQ_REL},
-    {"publish_between_seq_cst", publish_between, second_saw_the_first, 0, AMX_SEQ_CST},
-    {"set_state_free", set_state_free, second_saw_the_first, 0, 0},
-    {"give_free", give_free, second_saw_the_first, 0, 0},
-    {"set_state_query", set_state_query, data_came_along, 0, 0},
-    {"give_ref_of", give_ref_of, data_came_along, 0, 0},
-    {"announce_by_states", announce_by_states, one_saw_the_other, 0, 0},
-    {"leave", leave, one_saw_nobody, 0, 0},
-    {"give_to_the_dying", give_to_the_dying, no_free_tag, 0, 0},
-    {"object_add_read", object_add_read, fields_are_the_new_ones, 0, 0},
-    {"check_at_work", check_at_work, judged_on_the_way, 100, 0},
-    {"check_at_work_large", check_at_work, judged_on_the_way, 10000, 0},
-    {"walk_at_work", walk_at_work, judged_on_the_way, 100, 0},
-    {"walk_at_work_large", walk_at_work, judged_on_the_way, 10000, 0},
-    {"object_recycle", object_recycle, judged_on_the_way, 0, 0},
-    {"object_remove_recover", object_remove_recover, judged_on_the_way, 0, 0},
+    {"root_set_get", root_set_get, data_came_along, {.limit = 0}},
+    {"root_cas_get", root_cas_get, data_came_along, {.limit = 0}},
+    {"root_set_cas", root_set_cas, data_came_along, {.limit = 0}},
+    {"transition_release_get", transition_get, data_came_along, {.store = AMX_RELEASE, .load = AMX_ACQUIRE}},
+    {"transition_acq_rel_get", transition_get, data_came_along, {.store = AMX_ACQ_REL, .load = AMX_ACQUIRE}},
+    {"transition_seq_cst_get", transition_get, data_came_along, {.store = AMX_SEQ_CST, .load = AMX_SEQ_CST}},
+    {"transition_acquire", transition_transition, data_came_along, {.store = AMX_RELEASE, .load = AMX_ACQUIRE}},
+    {"transition_acq_rel", transition_transition, data_came_along, {.store = AMX_RELEASE, .load = AMX_ACQ_REL}},
+    {"transition_seq_cst", transition_transition, data_came_along, {.store = AMX_RELEASE, .load = AMX_SEQ_CST}},
+    {"set_state_again", set_state_again, second_saw_the_first, {.limit = 0}},
+    {"publish_between_acquire", publish_between, second_saw_the_first, {.load = AMX_ACQUIRE}},
+    {"publish_between_acq_rel", publish_between, second_saw_the_first, {.load = AMX_ACQ_REL}},
+    {"publish_between_seq_cst", publish_between, second_saw_the_first, {.load = AMX_SEQ_CST}},
+    {"set_state_free", set_state_free, second_saw_the_first, {.limit = 0}},
+    {"give_free", give_free, second_saw_the_first, {.set = set_allocated}},
+    {"set_state_query", set_state_query, data_came_along, {.limit = 0}},
+    {"give_ref_of", give_ref_of, data_came_along, {.limit = 0}},
+    {"announce_by_states", announce_by_states, one_saw_the_other, {.limit = 0}},
+    {"leave", leave, one_saw_nobody, {.limit = 0}},
+    {"give_to_the_dying", give_to_the_dying, no_free_tag, {.third_lives = true}},
+    {"object_add_read", object_add_read, fields_are_the_new_ones, {.set = set_former_object}},
+    {"check_at_work", check_at_work, judged_on_the_way, {.size = 100, .limit = 2000}},
+    {"check_at_work_large", check_at_work, judged_on_the_way, {.size = 10000, .limit = 2000}},
+    {"walk_at_work", walk_at_work, judged_on_the_way, {.size = 100, .limit = 2000}},
+    {"walk_at_work_large", walk_at_work, judged_on_the_way, {.size = 10000, .limit = 2000}},
+    {"object_recycle", object_recycle, judged_on_the_way, {.set = set_words}},
+    {"give_killed", give_killed, nothing_is_lost, {.set = set_third_killed, .third_lives = true, .deaths = 1}},
+    {"give_closing", give_closing, nothing_is_lost, {.third_lives = true, .deaths = 1, .eye = 2}},
+    {"give_next_tenant", give_next_tenant, not_the_next_tenants, {.set = set_third_killed, .third_lives = true}},
+    {"give_large", give_large, nothing_is_lost, {.set = set_third_killed, .third_lives = true}},
+    {"open_enter", open_enter, judged_on_the_way, {.limit = 0}},
+    {"retire_two", retire_two, sound_again, {.limit = 0}},
+    {"leave_enter", leave_enter, judged_on_the_way, {.third_lives = true}},
+    {"killed_enter", killed_enter, judged_on_the_way, {.third_lives = true, .fibers = 3, .deaths = 1, .bound = 2}},
+    {"leave_succeed", leave_succeed, judged_on_the_way, {.third_lives = true}},
+    {"enter_peers", enter_peers, judged_on_the_way, {.third_lives = true}},
+    {"leave_enter_peers", leave_enter_peers, judged_on_the_way, {.third_lives = true}},
+    {"enter_dead", enter_dead, judged_on_the_way, {.set = set_former_peer, .third_lives = true, .bound = 2}},
+    {"bury_next", bury_next, next_is_open, {.set = set_third_killed, .third_lives = true}},
+    {"succeed_peers", succeed_peers, judged_on_the_way, {.limit = 0}},
+    {"enter_replaced", enter_replaced, judged_on_the_way, {.set = set_third_unlocked, .third_lives = true, .bound = 2}},
+    {"object_replace_read", object_replace_read, judged_on_the_way, {.set = set_object}},
+    {"object_remove_add", object_remove_add, judged_on_the_way, {.set = set_object}},
+    {"object_killed_add",
+     object_killed_add,
+     judged_on_the_way,
+     {.set = set_public_no_object, .third_lives = true, .fibers = 3, .deaths = 1, .bound = 2}},
+    {"cut_free", cut_free, sound_again, {.set = set_large}},
+    {"cut_free_alloc", cut_free_alloc, sound_again, {.set = set_large, .size = 5000}},
+    {"cut_alloc", cut_alloc, sound_again, {.limit = 0}},
+    {"large_query", large_query, judged_on_the_way, {.set = set_large}},
+    {"resize_free_grow", resize_free, sound_again, {.size = 160}},
+    {"resize_free_shrink", resize_free, sound_again, {.size = 32}},
+    {"push_drain", push_drain, judged_on_the_way, {.limit = 0}},
+    {"check_adopt", check_touch, judged_on_the_way, {.set = set_public, .size = 1, .limit = 5000}},
+    {"check_free", check_touch, judged_on_the_way, {.limit = 5000}},
+    {"check_retire", check_retire, judged_on_the_way, {.set = set_seconds, .third_lives = true, .limit = 5000}},
+    {"check_open", check_open, judged_on_the_way, {.limit = 5000}},
+    {"check_enter", check_enter, judged_on_the_way, {.limit = 5000}},
+    {"check_push", check_push, judged_on_the_way, {.limit = 5000}},
+    {"check_add", check_add, judged_on_the_way, {.set = set_public, .limit = 5000}},
+    {"killed_adopt",
+     killed_adopt,
+     judged_on_the_way,
+     {.set = set_kept, .third_lives = true, .fibers = 3, .deaths = 1, .bound = 2}},
+    {"killed_adopt_large",
+     killed_adopt,
+     judged_on_the_way,
+     {.set = set_kept_large, .third_lives = true, .fibers = 3, .deaths = 1, .bound = 2}},
+    {"told_adopt", told_adopt, judged_on_the_way, {.set = set_thirds_done}},
+    {"told_state", told_state, judged_on_the_way, {.set = set_thirds_kept}},
+    {"list_recycle", list_recycle, mine_lives, {.limit = 0}},
+    {"retire_recycle", retire_recycle, nothing_is_lost, {.third_lives = true}},
+    {"retire_open", retire_open, judged_on_the_way, {.third_lives = true}},
+    {"unshare_share", unshare_share, both_are_counted, {.set = set_threads}},
+    {"pool_state_get", pool_state_get, judged_on_the_way, {.set = set_slots}},
+    {"pool_killed_alloc",
+     pool_killed_alloc,
+     judged_on_the_way,
+     {.set = set_seconds_slot, .third_lives = true, .fibers = 3, .deaths = 1, .bound = 2}},
+    {"pool_give_killed",
+     pool_give,
+     slots_are_somebodys,
+     {.set = set_slots_third_killed, .third_lives = true, .deaths = 1}},
+    {"pool_give_closing",
+     pool_give_closing,
+     slots_are_somebodys,
+     {.set = set_slots, .third_lives = true, .deaths = 1, .eye = 2}},
+    {"pool_give_next_tenant",
+     pool_give_next_tenant,
+     slots_are_not_the_next_tenants,
+     {.set = set_slots_third_killed, .third_lives = true}},
+    {"pool_free_alloc", pool_free_alloc, judged_on_the_way, {.set = set_lying_hint}},
+    {"pool_hints", pool_hints, hints_are_whole, {.set = set_slots}},
+    {"pool_wait", pool_wait, nobody_sleeps, {.set = set_full}},
+    {"pool_wait_recover", pool_wait_recover, nobody_sleeps, {.set = set_own_pool}},
+    {"pool_init_find", pool_init_find, judged_on_the_way, {.set = set_room}},
+    {"pool_extend_more", pool_extend_more, judged_on_the_way, {.set = set_extensible, .in_turn = true, .bound = 6}},
+    {"pool_extend_extend", pool_extend_extend, extents_are_linked, {.set = set_slots}},
+    {"pool_check_owner", pool_check_owner, judged_on_the_way, {.set = set_slots}},
+    {"object_remove_recover", object_remove_recover, judged_on_the_way, {.set = set_words}},
 };
-
-/* The third peer is gone: dead, with a word in the object if there is one. */
-static void third_dies(void)
-{
-    amx_t *h = scene.h[2];
-    struct amxi_seg *s = h->seg;
-    amxi_st64_sc(&amxi_handle(s, h->tag - 1)->word, AMXI_H_WORD(AMXI_H_DEAD, s->peer, h->epoch));
-    amxi_peer_leave(s);
-}
 
 static void set_up(const struct litmus *l)
 {
-    struct amx_object o;
     explore_open();
+    lit.how = l->how;
     for (int i = 0; i < BLOCKS; i++) {
         must_ok(amx_zalloc(me(0), 96, &lit.ref[i]));
-        if (l->act != give_free) /* ALLOCATED, for the straight line of a free */
+        if (l->how.set != set_allocated)
             must_ok(amx_set_state(me(0), lit.ref[i], 49));
+    }
+    if (l->how.set)
+        l->how.set();
+    for (int i = 0; i < BLOCKS; i++)
         for (int f = 0; f < DEPTH; f++) {
             void *p;
             must_ok(amx_ptr(me(f), lit.ref[i], &p));
             lit.data[i][f] = p;
         }
-    }
-    if (l->act == give_free) { /* and with room for it */
-        amx_ref two[2];
-        size_t n;
-        must_ok(amx_alloc_many(me(1), 96, 2, two, &n));
-        must_ok(amx_free_many(me(1), two, 2, NULL));
-        must_ok(amx_alloc_many(me(1), 96, 2, two, &n));
-    }
-    lit.store = (enum amx_order)l->store;
-    lit.load = (enum amx_order)l->load;
-    lit.size = l->store;
-    if (l->act == object_add_read || l->act == object_remove_recover || l->act == object_recycle) {
-        must_ok(amx_publish(me(0), lit.ref[X]));
-        o = object_of(STRIDE_OLD);
-        must_ok(amx_object_add(me(0), &o, &lit.object[0]));
-    }
-    if (l->act == object_add_read)
-        must_ok(amx_object_remove(me(0), lit.object[0]));
-    if (l->act == object_remove_recover || l->act == object_recycle) {
-        must_ok(amx_object_touch(me(2), lit.object[0]));
-        for (int k = 0; k < SLOTS; k++)
-            amxi_st64_sc(lit.data[X][0] + k, AMXI_W0(AMX_STATE_KEPT, scene.h[2]->tag, 1));
-    }
-    if (l->act != give_to_the_dying)
+    if (!l->how.third_lives)
         third_dies();
+    lit_begin = lit;
 }
 
 /* The process is the test's alone. */
-static void run_one(const struct litmus *l)
+static void run_one(const struct litmus *l, unsigned effort)
 {
     set_up(l);
-    x.fibers = 2;
-    x.bound = 4;
-    x.deaths = 0;
+    x.fibers = l->how.fibers ? l->how.fibers : 2;
+    x.bound = l->how.bound ? l->how.bound : 4;
+    x.deaths = l->how.deaths;
+    x.in_turn = l->how.in_turn;
     x.act = l->act;
-    x.begin = not_removed;
+    x.begin = lit_restore;
     x.judge = l->judge;
-    (void)explore(l->act == check_at_work || l->act == walk_at_work ? 2000 : 20000); /* long, but alike */
+    bool whole = explore((l->how.limit ? l->how.limit : 20000) * effort);
+    if (getenv("LITMUS_TELL"))
+        printf("# %s: %" PRIu64 " schedules, %s\n", l->name, x.explored, whole ? "all" : "not all");
+    fflush(stdout);
     _exit(0);
 }
 
 int main(int argc, char **argv)
 {
+    const char *effort = getenv("EFFORT"); /* so many times as many schedules */
     int failed = 0;
     bool first = argc > 1 && strcmp(argv[1], "-1") == 0;
     mem_choose(getenv("MEMORY"));
@@ -454,7 +640,7 @@ int main(int argc, char **argv)
         pid_t pid = fork();
         must(pid >= 0);
         if (pid == 0)
-            run_one(&all[i]);
+            run_one(&all[i], effort ? (unsigned)atoi(effort) : 1);
         must(waitpid(pid, &status, 0) == pid);
         printf("%s %s\n", status ? "not ok" : "ok", all[i].name);
         failed += status != 0;

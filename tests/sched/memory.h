@@ -9,18 +9,32 @@
  * (a load before an earlier store of one's own), stores that arrive in another order, loads that were made early; not
  * loads that are made after later stores, nor stores of two fibers to one word in another order than they were made.
  *
+ * A fence takes over, or brings along, what the relaxed accesses around it would have if they had ordered.
+ *
+ * Payload is stored by tests through mem_use: who stores to such a word, the library too, must know of the last store to it.
+ * If he does not, nothing orders the two, and on a weaker machine the older one may arrive last.
+ *
  * MEMORY=c11: each access with the order in its name. MEMORY=tso: as on x86, where each load acquires, each store
  * releases, and read-modify-writes are sequentially consistent; whatever has left a store buffer all see, and what was
- * stored before it. Otherwise: only what was stored last.
+ * stored before it. Otherwise: only what was stored last. MEMORY=unfenced: as c11, but
+ * the fences do nothing, which is how ThreadSanitizer sees the library.
  *
  * A view is of 8 bytes: who sees one half of them sees the other. Payloads are not in it.
  */
 #ifndef AMX_TEST_MEMORY_H
 #define AMX_TEST_MEMORY_H
 
+#include "atomic.h"
 #include "tests/support.h"
 
-enum { MEM_MESSAGES = 16384, MEM_SLOTS = 4096, MEM_WORDS = (256 << 10) / 8, MEM_FIBERS = 3, MEM_OLDER = 3 };
+enum {
+    MEM_MESSAGES = 16384,
+    MEM_SLOTS = 4096,
+    MEM_WORDS = (256 << 10) / 8,
+    MEM_FIBERS = 3,
+    MEM_OLDER = 3,
+    MEM_BACK = 16
+};
 
 enum mem_kind { MEM_LAST, MEM_TSO, MEM_C11 };
 
@@ -35,6 +49,7 @@ struct mem_message {
     uint16_t before; /* the message on the same word before this one */
     uint8_t by;      /* fiber */
     bool releases;   /* its view counts */
+    bool payload;    /* of mem_use */
 };
 
 static struct {
@@ -48,12 +63,22 @@ static struct {
     struct mem_view *with[MEM_MESSAGES]; /* of those that release; kept from run to run */
     struct mem_view seen[MEM_FIBERS], common;
     struct mem_view fence[MEM_FIBERS]; /* seen at the last release fence: every later store brings it along */
+    uint16_t stuck[MEM_FIBERS]
+                  [MEM_SLOTS];        /* older message that the fiber has read last, + 1: it goes on reading that */
+    struct mem_view read[MEM_FIBERS]; /* what relaxed loads would have taken over: the next acquire fence does */
+    struct mem_view dead;             /* what the dead had seen */
+    const volatile void *using[MEM_FIBERS]; /* word that a fiber is storing payload to */
+    uint32_t
+        owned[2]; /* words, from - to, that have one owner at a time: a store there knows of the last, as for payload */
+    bool unfenced;
+    bool raced; /* a payload was overwritten by one who did not know of it */
 } mem;
 
 static void mem_choose(const char *kind)
 {
     mem.kind = !kind || !*kind ? MEM_LAST : strcmp(kind, "tso") == 0 ? MEM_TSO : MEM_C11;
-    must(mem.kind != MEM_C11 || strcmp(kind, "c11") == 0);
+    mem.unfenced = mem.kind == MEM_C11 && strcmp(kind, "unfenced") == 0;
+    must(mem.kind != MEM_C11 || mem.unfenced || strcmp(kind, "c11") == 0);
 }
 
 static void mem_begin(void)
@@ -62,8 +87,10 @@ static void mem_begin(void)
         mem.slot[mem.word[i]] = 0;
     mem.slots = mem.messages = 1;
     for (unsigned f = 0; f < MEM_FIBERS; f++)
-        mem.seen[f].n = mem.fence[f].n = 0;
-    mem.common.n = 0;
+        mem.seen[f].n = mem.fence[f].n = mem.read[f].n = 0;
+    mem.common.n = mem.dead.n = 0;
+    memset(mem.using, 0, sizeof mem.using);
+    mem.raced = false;
 }
 
 static void view_reach(struct mem_view *v, uint32_t slot)
@@ -118,14 +145,24 @@ static void mem_about(const volatile void *addr, uint32_t word)
     mem.slot[word] = (uint16_t)mem.slots;
     mem.word[mem.slots] = word;
     mem.first[mem.slots] = value_at(addr);
+    for (unsigned f = 0; f < MEM_FIBERS; f++)
+        mem.stuck[f][mem.slots] = 0;
     mem.last[mem.slots++] = 0;
 }
 
 static void take_over(struct mem_view *v, uint32_t slot, uint16_t message, int order)
 {
     view_see(v, slot, message);
-    if (message && acquires(order) && mem.message[message].releases)
-        view_join(v, mem.with[message]);
+    if (message && mem.message[message].releases)
+        view_join(acquires(order) ? v : &mem.read[v - mem.seen], mem.with[message]);
+}
+
+static bool view_within(const struct mem_view *inner, const struct mem_view *v)
+{
+    for (uint32_t i = 0; i < inner->n; i++)
+        if (inner->at[i] > (i < v->n ? v->at[i] : 0))
+            return false;
+    return true;
 }
 
 /* What a sequentially consistent access, or in MEM_TSO any that comes from memory, sees at least. */
@@ -152,13 +189,16 @@ static void mem_store(unsigned fiber, const volatile void *addr, uint32_t word, 
     bool sc = order == __ATOMIC_SEQ_CST || (swaps && mem.kind == MEM_TSO);
     uint16_t before = mem.last[slot], m = (uint16_t)mem.messages++;
     must(slot && m < MEM_MESSAGES - 1);
+    view_reach(v, slot);
     if (sc)
         see_common(v, slot);
     if (swaps)
         take_over(v, slot, before, order);
+    bool owned = mem.message[before].payload || (!swaps && word - mem.owned[0] < mem.owned[1] - mem.owned[0]);
+    mem.raced |= before && owned && v->at[slot] < before;
     bool goes_on = swaps && before && mem.message[before].releases;
-    mem.message[m] =
-        (struct mem_message){value_at(addr), before, (uint8_t)fiber, releases(order) || goes_on || mem.fence[fiber].n};
+    mem.message[m] = (struct mem_message){value_at(addr), before, (uint8_t)fiber,
+                                          releases(order) || goes_on || mem.fence[fiber].n, addr == mem.using[fiber]};
     mem.last[slot] = m;
     view_see(v, slot, m);
     if (mem.message[m].releases) {
@@ -184,7 +224,8 @@ static void mem_read_last(unsigned fiber, uint32_t word, int order)
         take_over(v, slot, mem.last[slot], order);
 }
 
-/* What a load may read besides `v`, which is there now: up to MEM_OLDER older messages of other values. */
+/* What a load may read besides `v`, which is there now: up to MEM_OLDER older messages, the oldest of each value, as it brings
+ * least along. One of the same value too, if it would bring less than the last, or its other half is another. */
 static unsigned mem_older(unsigned fiber, const volatile void *addr, size_t len, uint32_t word, uint64_t v, int order,
                           uint16_t older[MEM_OLDER])
 {
@@ -199,18 +240,31 @@ static unsigned mem_older(unsigned fiber, const volatile void *addr, size_t len,
     uint16_t m = mem.last[slot];
     if (part_of(m ? mem.message[m].value : mem.first[slot], addr, len) != v)
         return 0; /* a payload has been there since */
-    while (m > seen->at[slot] && n < MEM_OLDER) {
+    bool brings =
+        mem.kind == MEM_C11 && acquires(order) && m && mem.message[m].releases && !view_within(mem.with[m], seen);
+    for (unsigned back = 0; m > seen->at[slot] && back < MEM_BACK; back++) {
         m = mem.message[m].before;
         if (m < seen->at[slot])
             break;
-        uint64_t was = part_of(m ? mem.message[m].value : mem.first[slot], addr, len);
-        bool other = was != v;
-        for (unsigned i = 0; i < n; i++)
-            other &= part_of(older[i] ? mem.message[older[i]].value : mem.first[slot], addr, len) != was;
-        if (other)
-            older[n++] = m;
+        uint64_t whole = m ? mem.message[m].value : mem.first[slot], was = part_of(whole, addr, len);
+        unsigned i = 0;
+        while (i < n && part_of(older[i] ? mem.message[older[i]].value : mem.first[slot], addr, len) != was)
+            i++;
+        if (i == MEM_OLDER || (was == v && !brings && whole == mem.message[mem.last[slot]].value))
+            continue;
+        older[i] = m;
+        n += i == n;
     }
     return n;
+}
+
+/* What a load reads if nothing else is chosen: the last message, or the older one that it has read before, until something
+ * that it sees forbids that. So that one choice is enough to be late for good. */
+static uint16_t mem_next(unsigned fiber, uint32_t word)
+{
+    uint32_t slot = mem.slot[word];
+    uint16_t stuck = mem.stuck[fiber][slot];
+    return stuck && stuck - 1 >= mem.seen[fiber].at[slot] ? (uint16_t)(stuck - 1) : mem.last[slot];
 }
 
 /* Reads this message; what it says. */
@@ -218,23 +272,36 @@ static uint64_t mem_load(unsigned fiber, const volatile void *addr, size_t len, 
 {
     uint32_t slot = mem.slot[word];
     bool own = !m || mem.message[m].by == fiber;
+    mem.stuck[fiber][slot] = m == mem.last[slot] ? 0 : (uint16_t)(m + 1);
     take_over(&mem.seen[fiber], slot, m, order);
     if (mem.kind == MEM_TSO && !own) /* it has left its store buffer */
         view_join(&mem.common, mem.with[m]);
     return part_of(m ? mem.message[m].value : mem.first[slot], addr, len);
 }
 
-static void mem_fence(unsigned fiber)
+static void mem_fence(unsigned fiber, bool acquire)
 {
-    view_join(&mem.fence[fiber], &mem.seen[fiber]);
+    if (!mem.unfenced)
+        view_join(acquire ? &mem.seen[fiber] : &mem.fence[fiber], acquire ? &mem.read[fiber] : &mem.seen[fiber]);
 }
 
-/* The kernel tells the living of a death: whatever the dead one has done and seen comes before that. */
+/* Payload: stores a value that was not there before. What raced is told by mem.raced. */
+static inline void mem_use(int fiber, amxi_a64 *p)
+{
+    mem.using[fiber] = p;
+    amxi_st64_rlx(p, (uint64_t)mem.messages << 32 | 0x5a5a5a5a);
+    mem.using[fiber] = NULL;
+}
+
+/* Whatever the dead one has done and seen comes before what the kernel tells of its death: to who asks. */
 static void mem_die(unsigned fiber)
 {
-    for (unsigned f = 0; f < MEM_FIBERS; f++)
-        if (f != fiber)
-            view_join(&mem.seen[f], &mem.seen[fiber]);
+    view_join(&mem.dead, &mem.seen[fiber]);
+}
+
+static inline void mem_told(unsigned fiber)
+{
+    view_join(&mem.seen[fiber], &mem.dead);
 }
 
 #endif

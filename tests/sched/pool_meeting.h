@@ -737,7 +737,7 @@ static bool was_recovered(const struct amx_pool *p, const struct thing *t)
 }
 
 /* Everybody who lives has ended. */
-static void judge_pools(const bool *dead)
+static void judge_with(const bool *dead)
 {
     struct amx_pool p, q;
     struct amx_pool_check_result r = {.struct_size = sizeof r}, pr = {.struct_size = sizeof pr};
@@ -831,7 +831,7 @@ static void judge_pools(const bool *dead)
 static void scene_judge(void)
 {
     static const bool nobody[DEPTH] = {false};
-    judge_pools(nobody);
+    judge_with(nobody);
 }
 
 #endif

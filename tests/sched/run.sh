@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# run.sh DIR-OF-PROGRAMS DIR: all schedules of the library, of its blocks and of its slot pools, then the same on libraries
-# that are broken on purpose, in one place each (mutants/*.patch, and those of the kill campaign): each must be caught.
-# DIR: for the copies and their builds.
+# run.sh DIR-OF-PROGRAMS DIR: all schedules of the library, of its blocks, its slot pools and its message stores, then the
+# same on libraries that are broken on purpose, in one place each (mutants/*.patch, and those of the kill campaign): each
+# must be caught. DIR: for the copies and their builds.
 # Environment: BOUND (3 preemptions or deaths), LIMIT (20000 schedules of a tuple), RUNS (200 of a random triple);
-# MUTANT='pool-*': only these mutants, and nothing else.
+# MUTANT='store-*': only these mutants, and nothing else.
 # Ends with one line:
 #   schedules: pairs=N triples=N explored=N mutants=N caught=N violations=N
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 programs=$1 dir=$2 mutants=0 caught=0 pairs=0 triples=0 explored=0 violations=0
-for program in schedules pools; do
+for program in schedules pools stores; do
     [ -z "${MUTANT:-}" ] || continue # of one mutant only that
     out=$("$programs/$program" "${BOUND:-3}" "${LIMIT:-20000}" "${RUNS:-200}" 2>&1)
     echo "$out" | sed "s/^/# $program: /"
@@ -30,6 +30,7 @@ for patch in tests/sched/mutants/*.patch tests/torture/mutants/*.patch; do
     program=$(sed -n 's/^Program: //p' "$patch")
     program=build/gcc-sched/tests/sched/${program:-schedules}
     make -s -C "$copy" -j"$(nproc)" BUILD=build CC=gcc SAN= HOOK= SCHED=1 "$program" >/dev/null || exit 1
+    memory=$(sed -n 's/^Memory: //p' "$patch") # the model that shows it
     tuple=$(sed -n 's/^Tuple: //p' "$patch") # the operations that meet it, where the first schedules of all do not
     memory=$(sed -n 's/^Memory: //p' "$patch") # with which it shows
     for bound in 1 2 3; do                   # few preemptions first: they are found sooner

@@ -6,7 +6,7 @@
  * told with the schedule that shows it, and the rest goes on, unless there are more than VIOLATIONS (20).
  * Environment: MEMORY=tso or c11: loads may read older values as well (memory.h). TUPLE="give | alloc | recover": this one
  * alone.
- * Compiled with -DPOOLS it is about slot pools.
+ * Compiled with -DPOOLS it is about slot pools, with -DSTORES about message stores.
  */
 #include "explore.h"
 
@@ -16,7 +16,7 @@
 enum { RANDOM_TRIPLES = 400, WORKERS = 8, JOBS_MAX = 4096, HANG_SECONDS = 600 };
 
 static const enum op triples[][3] = {
-#ifdef POOLS
+#ifdef TRIPLES_THAT_MEET
     TRIPLES_THAT_MEET
 #else
     {FREE_LEFT, FREE_MIDDLE, FREE_RIGHT},

@@ -7,8 +7,11 @@ cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
 program=$build/gcc-sched/tests/sched/schedules
 pools=$build/gcc-sched/tests/sched/pools
+stores=$build/gcc-sched/tests/sched/stores
 litmus=$build/gcc-sched/tests/sched/litmus
-make --no-print-directory BUILD="$build" CC=gcc SAN= HOOK= SCHED=1 "$program" "$pools" "$litmus" >/dev/null || exit 1
+store_litmus=$build/gcc-sched/tests/sched/store_litmus
+make --no-print-directory BUILD="$build" CC=gcc SAN= HOOK= SCHED=1 "$program" "$pools" "$stores" "$litmus" "$store_litmus" >/dev/null ||
+    exit 1
 # all PROGRAM NAME LIMIT RUNS [MEMORY]
 all() {
     local name="$2${5:+, memory as $5}" out rc
@@ -29,6 +32,10 @@ for limits in "25 1" "10 1 tso" "10 1 c11"; do
     # shellcheck disable=SC2086
     all "$pools" "schedules of every pair on slot pools" $limits
 done
+for limits in "15 1" "10 1 tso" "10 1 c11"; do
+    # shellcheck disable=SC2086
+    all "$stores" "schedules of every pair on message stores" $limits
+done
 for memory in tso c11; do
-    MEMORY=$memory "$litmus" 2>&1 | sed -E "s/^((not )?ok .*)/\1, memory as $memory/"
+    { MEMORY=$memory "$litmus"; MEMORY=$memory "$store_litmus"; } 2>&1 | sed -E "s/^((not )?ok .*)/\1, memory as $memory/"
 done

@@ -3,11 +3,12 @@
  *   storm [SECONDS [WORKERS [MIB]]]
  * Processes, each a program of its own at its own address, do every call in any order while they are stopped, continued,
  * killed and started again at random. What is to outlive its maker stands in a journal, a mapping that the library knows
- * nothing of: whoever takes a block or a slot of the pool from there verifies its bytes. Bytes in are bytes out: when all is over, the journal is
+ * nothing of: whoever takes a block or a slot of the pool from there verifies its bytes; so does whoever reads a
+ * message whose token stands there. Bytes in are bytes out: when all is over, the journal is
  * emptied, and the segment is as it was at first. Ends with one line:
  *   storm: seconds=N kills=N stops=N operations=N corrupt=N leaked=N
  */
-#include "amx_pool.h"
+#include "amx_store.h"
 #include "arena.h"
 #include "tests/support.h"
 
@@ -15,7 +16,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { WORKERS_MAX = 16, ENTRIES = 512, MINE = 96, BOX = 8, TICK_US = 2000 };
+enum { WORKERS_MAX = 16, ENTRIES = 512, MINE = 96, BOX = 8, TOKENS = 64, TICK_US = 2000 };
 
 /* An entry of the journal: EMPTY -> PUTTING -> FULL -> TAKING -> EMPTY. While PUTTING or TAKING it says who does it; if he
  * dies, the parent finds out how far he came. */
@@ -35,7 +36,8 @@ struct row {     /* of a worker */
 
 struct journal {
     amxi_a64 over;
-    amxi_a64 pool; /* its block */
+    amxi_a64 pool, store;   /* their blocks */
+    amxi_a64 token[TOKENS]; /* of messages that somebody has stored */
     struct row row[WORKERS_MAX];
     struct entry entry[WARES][ENTRIES];
 };
@@ -307,6 +309,8 @@ static int told(const struct amx_kept *k, void *ctx)
     return 0;
 }
 
+#include "messages.h"
+
 static int enter(void)
 {
     struct amx_options o = AMX_OPTIONS_INIT;
@@ -318,6 +322,7 @@ static int enter(void)
     }
     if (!e) {
         must_ok(amx_pool_attach_block(w.h, amxi_ld64_sc(&w.j->pool), 0, NULL, &w.pool));
+        enter_store();
         amxi_st64_sc(&w.j->row[w.who].id, amx_handle_id(w.h));
     }
     return e;
@@ -345,6 +350,7 @@ static void second_handle(void)
         return;
     if (amx_alloc_many(h, 100, 4, ref, &n) == AMX_OK || n)
         expect("free_many", amx_free_many(w.h, ref, n, NULL), AMX_OK, AMX_OK);
+    read_by(h);
     expect("unshare", amx_unshare(h), AMX_OK, AMX_OK);
 }
 
@@ -356,6 +362,10 @@ static bool one(void)
     struct amx_pool_check_result pc = {.struct_size = sizeof pc};
     enum ware k = rng_below(&w.r, 3) ? BLOCK : SLOT;
     struct mine m;
+    if (rng_below(&w.r, 4) == 0) {
+        message_dealt();
+        return true;
+    }
     if (dice < 300 && w.n[k] < MINE) {
         if (make(k, &m))
             keep(k, m);
@@ -421,6 +431,8 @@ static int worker(char **argv)
             if (verified(k, &m, "at the end"))
                 expect("free", w_free(k, m.ref), AMX_OK, AMX_OK);
         }
+    if (there)
+        guards_end();
     amxi_st64_sc(&w.j->row[w.who].id, 0);
     if (there)
         must_ok(amx_close(w.h));
@@ -526,7 +538,9 @@ static void storm(uint64_t seconds, int fd, uint64_t seed)
         }
         if (now() > next_check) {
             struct amx_check_result c = {.struct_size = sizeof c};
+            struct amx_pool_check_result m = {.struct_size = sizeof m};
             expect("check beside the storm", amx_check(w.h, NULL, NULL, &c), AMX_OK, AMX_OK);
+            expect("store check beside the storm", amx_store_check(&ms.store, NULL, NULL, &m), AMX_OK, AMX_OK);
             next_check = now() + 1000000000u;
         }
         for (unsigned k = 0; k < w.workers; k++) { /* one that ended by itself has failed */
@@ -575,6 +589,7 @@ int main(int argc, char **argv)
     amx_ref block;
     must_ok(amx_pool_create(w.h, &three, &block, &w.pool));
     amxi_st64_sc(&w.j->pool, block);
+    make_store();
     for (unsigned i = 0; i < w.workers; i++)
         begin(i, fd, seed);
     storm(seconds, fd, seed);
@@ -593,6 +608,7 @@ int main(int argc, char **argv)
         if (amxi_ld64_sc(&w.j->entry[k][i % ENTRIES].word) == FULL)
             leaked += !settle(k, &w.j->entry[k][i % ENTRIES]);
     }
+    leaked += end_store();
     leaked += slots_left();
     must_ok(amx_pool_remove(&w.pool));
     expect("free", amx_free(w.h, amxi_ld64_sc(&w.j->pool)), AMX_OK, AMX_OK);

@@ -167,13 +167,19 @@ static void marks_hold(void **state)
                 assert_true(s.used <= HARD_ITEMS && s.bytes <= HARD_BYTES);
                 assert_int_equal(s.used, j.n[0].stored + j.n[1].stored + j.n[2].stored + j.n[3].stored);
                 most = s.used > most ? s.used : most;
+                amx_token t = 1; /* what they did not take can be had: no room is lost */
+                while (t != AMX_TOKEN_INVALID)
+                    if (amx_msg_store(j.r.a, NULL, NULL, 0, &t))
+                        break;
+                assert_int_equal(store_stat(j.r.a).used, HARD_ITEMS);
                 while (amx_store_evict(j.r.a, NULL) == AMX_OK)
                     ;
                 assert_int_equal(available(j.r.a), 12);
             }
         end(&j);
     }
-    assert_int_equal(most, HARD_ITEMS);
+    note("%" PRIu64 " of %d at a time", most, (int)HARD_ITEMS); /* two who meet at the mark may both be refused */
+    assert_true(most > 0);
 }
 
 /* --- Racing frees --------------------------------------------------------------------------------------------------------- */

@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Where amx has to live: a small tmpfs as in containers, other users and groups, few descriptors, little address space, a
-# clock of its own, a debugger at a peer. Root and namespaces are needed; without them it is skipped.
+# memory group, a clock of its own, a debugger at a peer (for AMX_TEST_SECONDS). Root and namespaces are needed; without
+# them it is skipped.
 [ "${1:-}" = inside ] || {
     [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null || exit 77
     exec unshare -m "$0" inside
 }
 . "$(dirname "$0")/kit.bash"
 
+group=
 was=$(cat /proc/sys/fs/protected_regular)
 restore() {
     [ "$(cat /proc/sys/fs/protected_regular)" = "$was" ] || echo "$was" >/proc/sys/fs/protected_regular
     kill -KILL "${wards[@]}" 2>/dev/null
+    [ -z "$group" ] || rmdir "$group"
     umount -l "$AMX_DIR"
     finish
 }
@@ -71,10 +74,39 @@ if narrow "$AMX" --version >/dev/null 2>&1; then # a sanitizer needs more for it
 fi
 expect "rm" 0 "$AMX" rm wide
 
-# --- a clock of its own, and a debugger ---
+# --- a memory group of 32 MiB ---
+# The pages of a segment are its creator's: he needs them, nobody else. The kernel kills who wants more than there is.
+v1=/sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)
+v2=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)
+for at in "$v1/memory.limit_in_bytes" "$v2/memory.max"; do
+    { [ -e "${at%/*}/memory.stat" ] && mkdir "${at%/*}/amx-test.$$"; } 2>/dev/null || continue
+    group=${at%/*}/amx-test.$$
+    echo 0 2>/dev/null >"$group/memory.swap.max" # or it would swap
+    echo 32M 2>/dev/null >"$group/${at##*/}" && break
+    rmdir "$group"
+    group=
+done
+within() { # COMMAND...
+    bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" "$@"
+}
+if [ -n "$group" ] && within true 2>/dev/null; then
+    expect "who makes more than his group may have is killed" 137 within "$AMX" create much --size 48M
+    [ "$(here)" = 0 ]
+    verdict "and leaves nothing" $? "$(ls "$AMX_DIR")"
+    expect "another makes it" 0 "$AMX" create much --size 48M
+    expect "in the small group all of it is looked at" 0 within "$AMX" check much
+    expect "and written" 0 within "$AMX" pool create much 64K:600
+    expect "and it is whole" 0 "$AMX" check much
+    expect "rm" 0 "$AMX" rm much
+else
+    echo "ok a memory group # skip: no cgroup whose memory can be limited here"
+fi
+
+# --- a clock of its own, a full file system, and a debugger ---
 start_demo --size 4M "$T/text"
 mapfile -t all < <(pids)
 wards+=("${all[@]}")
+dd if=/dev/zero of="$AMX_DIR/rest" bs=64K status=none 2>/dev/null # until nothing is left
 if unshare -T --monotonic 500000 --boottime 500000 true 2>/dev/null; then
     expect "ps by another clock" 0 unshare -T --monotonic 500000 --boottime 500000 "$AMX" ps "$live" --json
     json "they live by any clock" '(.processes | length) == 6 and all(.processes[]; .state != "dead")'
@@ -82,12 +114,21 @@ if unshare -T --monotonic 500000 --boottime 500000 true 2>/dev/null; then
     says "recover by another clock finds nobody dead" '^recovered 0 blocks'
 fi
 victim=$(pids 'demo counter' | head -n 1)
-gdb -q -batch -p "$victim" -ex "shell '$AMX' ps '$live' --json >'$T/ps.json'" \
-    -ex "shell '$AMX' recover '$live' >'$T/recover.out' 2>&1" -ex "shell '$AMX' check '$live' --json >'$T/check.json'" \
-    -ex detach >"$T/out" 2>&1
+cat >"$T/meanwhile" <<EOF
+taken() { '$AMX' stat '$live' --by peer --json | jq '[.groups[].taken_bytes] | add'; }
+sleep ${AMX_TEST_SECONDS:-0}
+'$AMX' ps '$live' --json >'$T/ps.json'
+'$AMX' recover '$live' >'$T/recover.out' 2>&1
+'$AMX' check '$live' --json >'$T/check.json'
+before=\$(taken) until=\$((\$(date +%s) + 20))
+while [ "\$(taken)" -le "\$before" ]; do [ \$(date +%s) -lt \$until ] || exit; done
+echo on >'$T/went'
+EOF
+gdb -q -batch -p "$victim" -ex "shell sh '$T/meanwhile'" -ex detach >"$T/out" 2>&1
 json "who is debugged is alive" "any(.processes[]; .pid == $victim and .state != \"dead\")" "$T/ps.json"
 says "and is not recovered" '^recovered 0 blocks' "$T/recover.out"
-json "and the others go on" '.corrupt == 0' "$T/check.json"
+json "and the segment is whole" '.corrupt == 0' "$T/check.json"
+says "and the others go on, in a full file system too" '^on$' "$T/went"
 kill -TERM "$demo"
 wait "$demo"
 says "the demo ends as it was told" 'interrupted by signal 15' "$T/demo.out"

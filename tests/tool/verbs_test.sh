@@ -5,10 +5,10 @@
 
 # help
 expect "help" 0 "$AMX" help
-for v in create ls ps info stat check blocks map rm gc demo help; do
+for v in create ls ps info stat check blocks map rm gc pool store demo help; do
     says "help lists $v" "^  $v "
 done
-for v in create ls ps info stat check blocks rm gc pool demo; do
+for v in create ls ps info stat check blocks rm gc pool store demo; do
     expect "help $v" 0 "$AMX" help $v
     cp "$T/out" "$T/help"
     expect "$v --help" 0 "$AMX" $v --help

@@ -16,7 +16,9 @@ for patch in tests/torture/mutants/*.patch; do
     make -s -C "$copy" -j"$(nproc)" BUILD=build build/tests/torture/actor >/dev/null || exit 1
     make -s -C "$copy" -j"$(nproc)" BUILD=build CC=gcc HOOK=1 build/gcc-hook/tests/torture/torture >/dev/null || exit 1
     caught_by=
-    for play in others queue; do
+    mapfile -t plays < <(sed -n 's/^Play: //p' "$patch") # those that meet it
+    [ "${#plays[@]}" -gt 0 ] || plays=(others queue)
+    for play in "${plays[@]}"; do
         out=$(TORTURE_PERMILLE=${TORTURE_PERMILLE:-100} TORTURE_KILLS=40 TORTURE_PLAY=$play \
             "$copy/tests/torture/run.sh" "$copy/build/gcc-hook/tests/torture" "$copy/build/tests/torture" 2>&1) ||
             caught_by=$(grep -m 1 'FAILED.*: ' <<<"$out")

@@ -21,6 +21,7 @@
  */
 #include "control.h"
 #include "tests/crash/pool_plays.h"
+#include "tests/crash/store_plays.h"
 #include "tracer.h"
 
 #include <sys/stat.h>
@@ -52,7 +53,7 @@ static struct {
     amx_id entered;     /* the handle of who came last */
     unsigned strangers; /* blocks that nobody in the play knows */
     uint64_t operations, doubles, stops, kills, kills_twice, steps, counted, hidden_max;
-    uint64_t most[ALL_VERBS]; /* instructions of a call of the script */
+    uint64_t most[EVERY_VERB]; /* instructions of a call of the script */
     uint8_t shadow[SIZE_MAX_COPY];
     struct rng rng;
 } t;
@@ -231,9 +232,11 @@ struct third {
     uint32_t tag;
     amx_ref published, kept;
     amx_slot slot[4]; /* published, kept; of the arena too */
+    amx_token message[3];
 };
 
 #include "pool_script.h"
+#include "store_script.h"
 
 static void third_dies(struct third *r)
 {
@@ -255,6 +258,7 @@ static void third_dies(struct third *r)
             ok(BID(THIRD, .verb = V_SET_STATE, .ref = c.out, .state = 3000));
         }
         slots_of_third(r);
+        messages_of_third(r);
     }
     proc_kill(proc_of(THIRD));
 }
@@ -337,7 +341,7 @@ static void script(const struct call *c)
     int e = enter(SURVIVOR, &tag);
     assert_true(e == AMX_OK || no_room(e) || sc.damaged);
     if (e) { /* the third one took the last entry: what outlives it stays */
-        assert_true(!r.slot[0] && !r.slot[1] && !r.slot[2] && !r.slot[3]);
+        assert_true(!r.slot[0] && !r.slot[1] && !r.slot[2] && !r.slot[3] && !r.message[0]);
         t.strangers = (r.published != 0 ? 1u : 0) + (r.kept != 0 ? 1u : 0);
         return;
     }
@@ -373,6 +377,7 @@ static void script(const struct call *c)
     e = BID(SURVIVOR, .verb = V_LOOK);
     assert_true(e == AMX_OK || e == AMX_E_PARTIAL || sc.damaged);
     pool_script(&r);
+    store_script(&r);
     bool counting = t.counting;
     t.counting = false;
     fill_all();
@@ -390,6 +395,7 @@ static void survivor_judges(void)
     ok(amx_attach(sc.path, NULL, &h));
     ok(amx_recover(h, 0, NULL, NULL, NULL));
     recover_plain(h, 0);
+    recover_plain_store(h, 0);
     ok(amx_heal(h));
     judge_all(h, 0);
     judge_whole(h);
@@ -423,6 +429,7 @@ static void stop_is_over(void)
     t.stops++;
     sc.more = t.strangers;
     sc.pool.more = 0;
+    sc.store.more = 0;
     if (!sc.damaged) { /* what the survivor had to leave behind, when somebody was inside */
         uint32_t tag;
         int e = enter(SURVIVOR, &tag);
@@ -430,6 +437,7 @@ static void stop_is_over(void)
         if (!e) {
             ok(BID(SURVIVOR, .verb = V_RECOVER));
             survivor_recovers_plain(living);
+            survivor_recovers_store(living);
             ok(BID(SURVIVOR, .verb = V_CLOSE));
             judge_all(sc.look, living);
         }
@@ -477,6 +485,7 @@ static void killed(int who)
         e = BID(SURVIVOR, .verb = V_RECOVER);
         assert_true(e == AMX_OK || (sc.held && e == AMX_E_PARTIAL) || sc.damaged);
         survivor_recovers_plain(living);
+        survivor_recovers_store(living);
         ok(BID(SURVIVOR, .verb = V_CLOSE));
         if (!sc.held && !sc.damaged)
             judge_all(sc.look, living);
@@ -580,6 +589,13 @@ static const struct {
     {"deaths in a pool", play_pool_deaths},
     {"a pool outside", play_pool_plain},
     {"any calls on a pool", play_pool_any},
+    {"a store made", play_store_making},
+    {"messages of a store", play_store_messages},
+    {"marks of a store", play_store_marks},
+    {"deaths in a store", play_store_deaths},
+    {"a store of threads", play_store_threads},
+    {"a store of one thread", play_store_one},
+    {"any calls on a store", play_store_any},
     {"slots of the arena", play_arena_slots},
     {"deaths in the arena's slots", play_arena_deaths},
     {"a quota", play_quota},
@@ -880,9 +896,9 @@ static void write_results(const char *path, int failures)
     fprintf(f, "count steps %" PRIu64 "\ncount scripted %" PRIu64 "\ncount recoveries %" PRIu64 "\ncount failures %d\n",
             t.steps, t.counted, shots.recoveries, failures);
     fprintf(f, "most hidden %" PRIu64 "\n", t.hidden_max);
-    for (uint32_t v = 0; v < ALL_VERBS; v++)
+    for (uint32_t v = 0; v < EVERY_VERB; v++)
         if (t.most[v])
-            fprintf(f, "most %s %" PRIu64 "\n", name_of_verb(v), t.most[v]);
+            fprintf(f, "most %s %" PRIu64 "\n", name_of_store_verb(v), t.most[v]);
     for (unsigned i = 0; i < t.sites; i++)
         if (t.executed[t.site[i]])
             fprintf(f, "hit %" PRIx32 "\n", t.site[i]);
@@ -891,8 +907,8 @@ static void write_results(const char *path, int failures)
 
 int main(int argc, char **argv)
 {
-    static struct CMUnitTest tests[3 * TESTS + 3];
-    static char name[3 * TESTS + 3][64];
+    static struct CMUnitTest tests[3 * TESTS + 4];
+    static char name[3 * TESTS + 4][64];
     static const char *const of[] = {"", " in a torn segment", " with queues"};
     unsigned n = 0;
     if (argc < 6) {
@@ -923,8 +939,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(creation, clean_up),
         cmocka_unit_test_teardown(removal, clean_up),
         cmocka_unit_test_teardown(gifts, clean_up),
+        cmocka_unit_test_teardown(store_borrowers, clean_up),
     };
-    for (unsigned i = t.worker ? 2 : 0; i < 3; i++) /* gifts: each worker those of the points that it has */
+    for (unsigned i = t.worker ? 2 : 0; i < 4; i++) /* the last two: each worker its share */
         if (argc <= 8 || strstr(more[i].name, argv[8]))
             tests[n++] = more[i];
     int failures = _cmocka_run_group_tests("torture", tests, n, NULL, NULL);

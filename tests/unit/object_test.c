@@ -69,7 +69,7 @@ static int role_recoverer(const char *name)
     (void)amxi_add32_sc(&amxi_handle(h->seg, h->tag - 1)->purging, 1);
     report('r');
     await();
-    (void)amxi_sub32_sc(&amxi_handle(h->seg, h->tag - 1)->purging, 1);
+    (void)amxi_sub32_rel(&amxi_handle(h->seg, h->tag - 1)->purging, 1);
     must_ok(amx_close(h));
     return 0;
 }

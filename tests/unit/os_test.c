@@ -75,13 +75,15 @@ static void the_rest(void **state)
     void *p = NULL;
     assert_int_equal(amxi_os_private(5000, &p), 0);
     memset(p, 1, 5000);
-    pid_t pid = fork();
-    if (pid == 0) {
-        for (size_t i = 0; i < 5000; i++)
-            must(((uint8_t *)p)[i] == 0);
-        _exit(0);
+    if (!emulated("a fork does not wipe what is private")) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            for (size_t i = 0; i < 5000; i++)
+                must(((uint8_t *)p)[i] == 0);
+            _exit(0);
+        }
+        assert_int_equal(wait_end(pid), 0);
     }
-    assert_int_equal(wait_end(pid), 0);
     assert_int_equal(((uint8_t *)p)[4999], 1);
     amxi_os_unmap(p, 5000);
 }

@@ -940,7 +940,7 @@ static void removal_meets_recovery(void **state)
     fails(AMX_E_BUSY, amx_pool_remove(&r.pool[0]));
     struct amx_pool p;
     fails(AMX_E_STALE, amx_pool_attach_block(r.h[1], r.block, BASE, &three, &p));
-    (void)amxi_sub32_sc(purging, 1);
+    (void)amxi_sub32_rel(purging, 1);
     struct amx_pool copy = r.pool[0];
     ok(amx_pool_remove(&r.pool[0]));
     fails(AMX_E_STALE, amx_pool_remove(&copy));

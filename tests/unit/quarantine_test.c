@@ -197,10 +197,49 @@ static void last_unit(void **state)
     ok(amx_close(h));
 }
 
+/* A large block whose length has been damaged: no call reads, writes or grows into what lies behind it. */
+static void length_of_a_large_block(void **state)
+{
+    (void)state;
+    amx_t *h = new_segment(UINT64_C(1) << 20);
+    size_t sector = info_of(h).sector_size, n = 2 * sector + 500, out;
+    amx_ref large, behind, other;
+    const void *p;
+    static uint8_t zeros[1 << 20];
+    ok(amx_alloc(h, n, &large));
+    ok(amx_alloc(h, 3 * sector, &behind));
+    mark(h, behind, offset_of(behind));
+    uint64_t k = (large >> 32) - h->first_pu;
+    uint32_t i = (uint32_t)(k >> h->seg->g.su_log2);
+    struct amxi_sector_body *b = amxi_sector(h->seg, i);
+    uint32_t len = amxi_ld32_rlx(&b->ext_len), tail = amxi_ld32_rlx(&b->ext_tail);
+    assert_true(len > 1 && tail > 0);
+    const uint32_t wrong[][2] = {{len + 1, tail}, {len + 1, 0},    {len + 2, 0}, {len + 4, 0},
+                                 {len, tail + 1}, {len, tail * 2}, {1, tail},    {len - 1, tail}};
+    for (size_t d = 0; d < sizeof wrong / sizeof *wrong; d++) {
+        amxi_st32_rlx(&b->ext_len, wrong[d][0]);
+        amxi_st32_rlx(&b->ext_tail, wrong[d][1]);
+        fails(AMX_E_CORRUPT, amx_usable(h, large, &out));
+        fails(AMX_E_CORRUPT, amx_read(h, large, 1, &p));
+        fails(AMX_E_CORRUPT, amx_write(h, large, zeros, n));
+        fails(AMX_E_CORRUPT, amx_resize(h, large, n + sector, &other));
+        verify(h, behind, offset_of(behind));
+    }
+    amxi_st32_rlx(&b->ext_len, len);
+    amxi_st32_rlx(&b->ext_tail, tail);
+    ok(amx_write(h, large, zeros, n));
+    verify(h, behind, offset_of(behind));
+    ok(amx_free(h, large));
+    ok(amx_free(h, behind));
+    check_clean(h);
+    ok(amx_close(h));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sector_fails),
+        cmocka_unit_test(length_of_a_large_block),
         cmocka_unit_test(last_unit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

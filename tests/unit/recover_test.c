@@ -429,8 +429,9 @@ static void stopped_peer(void **state)
     must(kill(c.pid, SIGSTOP) == 0);
     must(waitpid(c.pid, &status, WUNTRACED) == c.pid && WIFSTOPPED(status));
     s = look(h);
+    bool blind = emulated("it makes up /proc/self/stat");
     for (int i = 0; i < s.n; i++)
-        assert_int_equal(s.peer[i].stopped, s.peer[i].pid == (uint32_t)c.pid);
+        assert_int_equal(s.peer[i].stopped, s.peer[i].pid == (uint32_t)c.pid && !blind);
     fails(AMX_E_ALIVE, amx_recover(h, ticket_of(h, c.pid), NULL, NULL, NULL));
     killed(&c);
     ok(amx_recover(h, 0, NULL, NULL, NULL));

@@ -382,6 +382,13 @@ static void pinned_memory(void **state)
         if (!ASAN && !TSAN) /* which do not lock */
             assert_true(locked_kb() > before);
         see(&s, put(&s, 5), 5);
+        const uint64_t one = locked_kb();
+        struct amx_store more[4];
+        for (int i = 0; i < 4; i++)
+            ok(amx_store_new(&k, &more[i]));
+        for (int i = 0; i < 4; i++) /* neighbours, perhaps: each locks its own pages */
+            ok(amx_store_remove(&more[i]));
+        assert_int_equal(locked_kb(), one);
         ok(amx_store_remove(&s));
         assert_int_equal(locked_kb(), before);
     } else {
@@ -466,6 +473,15 @@ static void blocks_and_handles(void **state)
     /* the same token means nothing in another store, whose generations began elsewhere */
     struct amx_read g;
     fails(AMX_E_STALE, amx_msg_read(&other, t, &g));
+    /* what is stored is nobody's, where guards are not counted */
+    struct amx_write w;
+    const uint64_t was = amxi_ld64_rlx(word_of(r.a, t));
+    amxi_st64_rlx(word_of(r.a, t), AMXI_W0(AMX_STATE_STORED, 3, AMXI_W0_GEN(was)));
+    fails(AMX_E_CORRUPT, amx_msg_read(r.a, t, &g));
+    fails(AMX_E_CORRUPT, amx_msg_read_mut(r.a, t, &w));
+    fails(AMX_E_CORRUPT, amx_msg_free(r.a, t));
+    assert_int_equal(store_stat(r.a).guards, 0);
+    amxi_st64_rlx(word_of(r.a, t), was);
     /* a pool's calls do not take it for one */
     struct amx_pool pool;
     fails(AMX_E_STALE, amx_pool_attach_block(r.h[0], r.block, 192, NULL, &pool));

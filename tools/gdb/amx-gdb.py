@@ -27,7 +27,7 @@ UNIT = 16
 SECTORS, DATA = 5, 10  # regions
 ABSENT, IDLE, HELD, HEAD, CONT, QUARANTINED = range(6)  # kinds of sectors
 FREE, ALLOCATED, ACKED, COALESCING, CACHED = range(5)  # states of blocks
-STATES = ("free", "allocated", "acked", "coalescing", "cached")
+STATES = ("free", "allocated", "acked", "coalescing", "cached", "stored", "claimed", "writing", "poisoned")
 USER, KEPT = 49, 2048
 
 
