@@ -234,8 +234,8 @@ AMX_API int amx_pool_alloc(struct amx_pool *pool, size_t size, amx_id owner, amx
 /**
  * The same, and waits until a slot is free, and the owner below its quota, or timeout_ns nanoseconds of the monotonic clock
  * are over (0: only try; UINT64_MAX: no limit). Sleeps on a futex, which a free of a slot and amx_pool_extend wake if somebody sleeps; every
- * 100 ms it looks by itself, for slots that a recovery freed and for memory of the arena. Errors: as amx_pool_alloc, but
- * AMX_E_TIMEOUT for AMX_E_NOMEM, AMX_E_BUSY and AMX_E_QUOTA. Not in a signal handler.
+ * 100 ms it looks by itself, for slots that a recovery freed, memory of the arena and a higher quota. Errors: as
+ * amx_pool_alloc, but AMX_E_TIMEOUT for AMX_E_NOMEM, AMX_E_BUSY and AMX_E_QUOTA. Not in a signal handler.
  */
 AMX_API int amx_pool_alloc_wait(struct amx_pool *pool, size_t size, amx_id owner, uint64_t timeout_ns, amx_slot *out);
 

@@ -180,6 +180,8 @@ struct amx_store {
         *own;      /* words of all views, of this one; NULL: one thread, guards are counted in the messages' words */
     uint32_t each; /* how many each view has */
     const unsigned char *segment; /* in one: its first byte */
+    const uint32_t *writable;     /* in one: not 0 while its handle may write there */
+    int (*recover)(amx_t *h);     /* in one: what is done when there is too little; not named where there is none */
     uint32_t owner;               /* how it stands in words */
     uint32_t held;                /* guards that were got through this view and not ended */
     struct amx_store_config config;

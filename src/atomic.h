@@ -126,7 +126,6 @@ AMXI_DEFINE_RMW(32, add, sc, __ATOMIC_SEQ_CST)
 AMXI_DEFINE_RMW(32, sub, rel, __ATOMIC_RELEASE)
 
 AMXI_DEFINE_LD(8, rlx, __ATOMIC_RELAXED)
-AMXI_DEFINE_LD(8, acq, __ATOMIC_ACQUIRE)
 AMXI_DEFINE_ST(8, rlx, __ATOMIC_RELAXED)
 
 /* The two loads of the library that may meet bytes which a neighbour is writing as payload: of a possible footer (sector.c),

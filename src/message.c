@@ -12,16 +12,7 @@
 
 /* --- Finding ----------------------------------------------------------------------------------------------------- */
 
-int amxi_store_locate(const struct amx_store *s, amx_token token, struct amxi_place *p)
-{
-    uint32_t i = AMX_SLOT_INDEX(token);
-    if (AMX_SLOT_CLASS(token) || i >= s->config.depth)
-        return AMX_E_OFFSET;
-    amxi_place_at(s, i, p);
-    return AMX_OK;
-}
-
-static int find(const struct amx_store *s, amx_token token, struct amxi_place *p)
+static inline int find(const struct amx_store *s, amx_token token, struct amxi_place *p)
 {
     int e = amxi_store_admit(s, AMXI_POOL_WRITE);
     return e ? e : amxi_store_locate(s, token, p);
@@ -84,7 +75,7 @@ static int take(struct amx_store *s, size_t size, struct amxi_place *p, struct a
         amxi_slot_exhausted(&s->part);
         if (look_for_dead) {
             look_for_dead = false;
-            if (amxi_word_recover(s->h))
+            if (s->recover(s->h))
                 continue;
         }
         if (!s->config.marks.policy || (e = amxi_admission_room(s, size, v)) || v->dropped)
@@ -379,7 +370,7 @@ static int repeat(const struct call *c, uint64_t timeout_ns)
         uint64_t left = timeout_ns - past;
         amxi_os_futex_wait(wait, w, left < SLICE_NS ? left : SLICE_NS);
         if (c->store->h)
-            (void)amxi_word_recover(c->store->h); /* whoever stands in the way may be dead */
+            (void)c->store->recover(c->store->h); /* whoever stands in the way may be dead */
     }
 }
 

@@ -74,10 +74,19 @@ static inline int amxi_store_admit(const struct amx_store *s, enum amxi_pool_use
 {
     if (!s || !s->base)
         return AMX_E_INVAL;
-    return s->h ? amxi_word_refuse(s->h, use != AMXI_POOL_READ) : AMX_OK;
+    if (AMXI_LIKELY(!s->h || *s->writable))
+        return AMX_OK;
+    return amxi_word_refuse(s->h, use != AMXI_POOL_READ);
 }
 /* The place of a token. AMX_E_OFFSET. */
-int amxi_store_locate(const struct amx_store *s, amx_token token, struct amxi_place *p);
+static inline int amxi_store_locate(const struct amx_store *s, amx_token token, struct amxi_place *p)
+{
+    uint32_t i = AMX_SLOT_INDEX(token);
+    if (AMX_SLOT_CLASS(token) || i >= s->config.depth)
+        return AMX_E_OFFSET;
+    amxi_place_at(s, i, p);
+    return AMX_OK;
+}
 /* Ends the message at a place that we claimed, or were storing. */
 int amxi_message_end(struct amx_store *s, struct amxi_place *p);
 

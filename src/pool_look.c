@@ -98,6 +98,8 @@ struct check {
     const struct amx_pool *p;
     const struct amx_pool_part *x;
     struct amx_pool_check_result sum;
+    amx_id asked; /* whether his process is gone */
+    bool gone;
     int stop;
 };
 
@@ -137,6 +139,20 @@ static void check_cell(struct check *k, uint32_t i, uint64_t w)
                at);
 }
 
+/* Is the owner dead, whether or not somebody has found it? */
+static bool owner_dead(struct check *k, uint32_t tag)
+{
+    bool dead;
+    amx_id id = amxi_word_owner(k->p->h, tag, &dead);
+    if (dead || !id)
+        return dead;
+    if (k->asked != id) {
+        k->gone = amxi_word_gone(k->p->h, id);
+        k->asked = id;
+    }
+    return k->gone;
+}
+
 static void check_word(struct check *k, uint32_t i)
 {
     const struct amx_pool_part *x = k->x;
@@ -163,7 +179,7 @@ static void check_word(struct check *k, uint32_t i)
     }
     bool dead = false;
     if (k->p->h && owner)
-        (void)amxi_word_owner(k->p->h, owner, &dead);
+        dead = owner_dead(k, owner);
     else if (owner > AMX_POOL_OWNER_MAX)
         remark(k, AMX_GRADE_CORRUPT, "pool word", word, "class %u slot %u is of owner %u", c, at, owner);
     if (dead && amxi_ld64_rlx(word) == w) /* still his: he was dead while he had it */

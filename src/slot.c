@@ -328,11 +328,6 @@ int amxi_slot_take(amx_t *h, struct amx_pool_part *x, uint32_t owner, amx_slot *
     return e ? e : take(x, owner, out) ? AMX_OK : AMX_E_NOMEM;
 }
 
-void amxi_slot_exhausted(const struct amx_pool_part *first)
-{
-    (void)amxi_add64_rlx(&amxi_pool_class_of(first)->exhausted, 1);
-}
-
 /* A class: its own slots, then those of its extents. */
 static int take_class(struct amx_pool *p, uint32_t c, uint32_t owner, amx_slot *out)
 {

@@ -40,6 +40,12 @@ static inline struct amxi_pool_class_body *amxi_pool_class_of(const struct amx_p
     return amxi_pool_class_at(p->base, p->entry);
 }
 
+/* A class was found empty: a number for people. */
+static inline void amxi_slot_exhausted(const struct amx_pool_part *first)
+{
+    (void)amxi_add64_rlx(&amxi_pool_class_of(first)->exhausted, 1);
+}
+
 static inline amxi_a64 *amxi_pool_word_at(const struct amx_pool_part *p, uint64_t i)
 {
     return (amxi_a64 *)(void *)(p->base + p->words) + i;
@@ -106,8 +112,6 @@ void amxi_pool_clear(const struct amx_pool *p, const struct amx_pool_part *x, ui
 uint64_t amxi_pool_count(const struct amx_pool *p, uint32_t owner);
 /* Takes a slot of a part for this owner. AMX_E_NOMEM: each word was looked at. */
 int amxi_slot_take(amx_t *h, struct amx_pool_part *x, uint32_t owner, amx_slot *out);
-/* A class was found empty: a number for people. */
-void amxi_slot_exhausted(const struct amx_pool_part *first);
 /* After a word has become FREE by an sc exchange: its hint is set, and who sleeps for a slot of the pool at base is woken. */
 void amxi_slot_now_free(unsigned char *base, const struct amx_pool_part *x, uint32_t i);
 /* Wakes who sleeps for a slot of the pool at base, after one more has come by an sc exchange. */

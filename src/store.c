@@ -333,6 +333,8 @@ static void view_in(struct amx_store *s, amx_t *h, amx_ref block, uint64_t objec
     s->own = g.own;
     s->each = g.each;
     s->segment = g.base;
+    s->writable = g.writable;
+    s->recover = amxi_word_recover;
     s->owner = AMX_OBJECT_OWNER(amx_handle_id(h));
 }
 

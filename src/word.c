@@ -2,6 +2,7 @@
 #include "word.h"
 #include "amx_object.h"
 #include "block.h"
+#include "peer.h"
 
 static bool cas_by(enum amx_order order, amxi_a64 *p, uint64_t *old, uint64_t v)
 {
@@ -49,7 +50,7 @@ int amxi_word_publish(const amx_t *h, amx_ref block)
     return e ? e : amxi_word_change(&at.b->w0, &at.w, AMXI_REF_GEN(block), &c);
 }
 
-bool amxi_word_recover(amx_t *h)
+int amxi_word_recover(amx_t *h)
 {
     struct amx_recovery r = {.struct_size = sizeof r};
     if (h->seg->manual)
@@ -76,6 +77,17 @@ amx_id amxi_word_owner(const amx_t *h, uint32_t tag, bool *dead)
     return st == AMXI_H_FREE ? 0 : AMXI_ID(tag, AMXI_H_EPOCH(w));
 }
 
+bool amxi_word_gone(const amx_t *h, amx_id id)
+{
+    uint64_t w = amxi_ld64_rlx(&amxi_handle(h->seg, AMXI_ID_TAG(id) - 1)->word); /* for people: a sample */
+    uint32_t peer = AMXI_H_PEER(w);
+    if (AMXI_H_EPOCH(w) != AMXI_ID_EPOCH(id) || peer >= h->seg->g.peers)
+        return false;
+    uint64_t p = amxi_ld64_rlx(&amxi_peer(h->seg, peer)->word);
+    return AMXI_PEER_STATUS(p) == AMXI_PEER_DEAD ||
+           (AMXI_PEER_STATUS(p) == AMXI_PEER_LIVE && amxi_peer_dead(h->seg, peer, AMXI_PEER_TICKET(p)));
+}
+
 bool amxi_word_alive(const amx_t *h, amx_id to, bool closed_too)
 {
     uint64_t w = amxi_ld64_sc(&amxi_handle(h->seg, AMXI_ID_TAG(to) - 1)->word);
@@ -100,8 +112,11 @@ int amxi_word_take_back(const amx_t *h, amxi_a64 *word, uint64_t *w, amx_id to, 
 
 void amxi_word_guards(const amx_t *h, struct amxi_guards *out)
 {
-    *out = (struct amxi_guards){amxi_guard(h->seg, 0, 0), h->tag ? amxi_guard(h->seg, h->tag - 1, 0) : NULL,
-                                h->seg->base, h->seg->g.guards};
+    *out = (struct amxi_guards){.all = amxi_guard(h->seg, 0, 0),
+                                .own = h->tag ? amxi_guard(h->seg, h->tag - 1, 0) : NULL,
+                                .base = h->seg->base,
+                                .writable = &h->units,
+                                .each = h->seg->g.guards};
 }
 
 uint32_t amxi_word_handles(const amx_t *h)

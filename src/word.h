@@ -38,18 +38,21 @@ int amxi_word_give(amx_t *h, uint64_t object, amxi_a64 *word, uint64_t *w, uint3
 
 /* Makes a block nobody's that a word owns from now on: as amx_publish, but recovery is not to find it as handed over. */
 int amxi_word_publish(const amx_t *h, amx_ref block);
-/* Something is short, or in the way: recovers the dead, unless that is the user's affair (AMX_F_NO_RECOVER). true: words came
+/* Something is short, or in the way: recovers the dead, unless that is the user's affair (AMX_F_NO_RECOVER). Not 0: words came
  * back. */
-bool amxi_word_recover(amx_t *h);
+int amxi_word_recover(amx_t *h);
 /* Why the handle may not be used: AMX_E_FORKED, and to write: AMX_E_READONLY; or AMX_OK. */
 int amxi_word_refuse(const amx_t *h, bool write);
 /* The present id of the handle with this tag; 0: none. *dead: it awaits recovery, or there is none. */
 amx_id amxi_word_owner(const amx_t *h, uint32_t tag, bool *dead);
+/* Has the process of a handle died, which nobody has found yet? Asks the kernel. */
+bool amxi_word_gone(const amx_t *h, amx_id id);
 
 /* Guard words of the segment's handles: `each` in a row for a handle. */
 struct amxi_guards {
     amxi_a64 *all, *own;
     const unsigned char *base; /* the segment: what a guard names is an offset, in units, and a generation */
+    const uint32_t *writable;  /* not 0 while the handle may be used to write: amxi_word_refuse, for fast paths */
     uint32_t each;
 };
 void amxi_word_guards(const amx_t *h, struct amxi_guards *out);

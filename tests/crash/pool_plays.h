@@ -413,6 +413,9 @@ static inline void play_quota(struct rng *r)
     while (sc.pool.slot[i].peer != NOBODY)
         i++;
     do_slot_adopt(P, "large slot adopt, below the quota", &sc.pool.slot[i]);
+    do_quota(Q, NULL, 40);
+    take_large(P, "large slot alloc, far below the quota", 40);
+    take_large(P, "large slot alloc, uncounted", 40);
     do_quota(P, "pool_set_quota, none", 0);
     take_large(P, NULL, 40);
     return_all(P);

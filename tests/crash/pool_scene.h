@@ -375,7 +375,7 @@ static inline void return_all(int who)
 
 struct slots_seen {
     const struct amx_pool *p;
-    unsigned living, listed, more;
+    unsigned living, listed, more, takers; /* takers: slots of him who is taking one */
     uint32_t more_tag;
     bool all;
 };
@@ -453,6 +453,7 @@ static inline int judge_slot(const struct amx_pool_slot *a, void *ctx)
     bool live = a->state != AMX_STATE_FREE;
     bool taken = see->more_tag &&
                  (in_between(a, see, see->more_tag) || (a->owner == see->more_tag && a->state == AMX_STATE_ALLOCATED));
+    see->takers += live && see->more_tag && a->owner == see->more_tag;
     if (!s) { /* free, or what the running call takes; or what one who died while another was stopped has left */
         see->more += live;
         assert_true(!live || taken);
@@ -488,13 +489,19 @@ static inline void judge_pool(const amx_t *h, unsigned living, bool all)
         assert_true(sc.pool.at_stake);
         return;
     }
-    struct slots_seen see = {&p, living, 0, 0, sc.pool.more, all};
+    struct slots_seen see = {&p, living, 0, 0, 0, sc.pool.more, all};
     uint32_t quota;
     ok(amx_pool_quota(&p, &quota));
     assert_true(quota == sc.pool.quota || quota == sc.pool.next);
     ok(amx_pool_walk(&p, judge_slot, &see));
     assert_int_equal(see.listed, sc.pool.n);
     assert_true(see.more <= (sc.pool.more ? 1u : 0u));
+    if (sc.pool.quota && sc.pool.quota == sc.pool.next) { /* not for a moment more than he may; but what he is given */
+        unsigned had = 0;
+        for (unsigned i = 0; i < sc.pool.n; i++)
+            had += sc.pool.slot[i].tag == sc.pool.more;
+        assert_true(see.takers <= (had > sc.pool.quota ? had : sc.pool.quota));
+    }
     ok(amx_pool_check(&p, NULL, NULL, &r));
     assert_true(!all || sc.pool.plain || r.undone == 0);
     assert_true(r.slots == sc.pool.total || sc.pool.at_stake ||

@@ -108,11 +108,28 @@ static inline int write_message(struct amx_write *g, const struct call *c)
     return AMX_OK;
 }
 
+/* A handle's guard. A call that fails ends the guard that it is to fill, so it is not given the one that is held. */
+static inline int reads(uint32_t who, int e, const struct amx_read *got)
+{
+    if (!e)
+        msg_read[who] = *got;
+    return e;
+}
+
+static inline int changes(uint32_t who, int e, const struct amx_write *got)
+{
+    if (!e)
+        msg_write[who] = *got;
+    return e;
+}
+
 /* ref: the store's block, or the message; got: the number that a new message has in its header, refs its payload. */
 static inline int perform_store(amx_t *h, uint32_t who, struct call *c)
 {
     struct amx_store *s = &store_view[who];
     struct amx_message_header head = AMX_MESSAGE_HEADER_INIT;
+    struct amx_read r;
+    struct amx_write w;
     int e;
     head.sequence = c->got;
     switch ((enum store_verb)c->verb) {
@@ -144,9 +161,9 @@ static inline int perform_store(amx_t *h, uint32_t who, struct call *c)
     case V_MSG_COPY:
         return amx_msg_copy(s, c->ref, s, &c->out);
     case V_MSG_RESERVE:
-        e = amx_msg_reserve(s, &head, c->n, &msg_write[who]);
-        c->out = e ? AMX_TOKEN_INVALID : msg_write[who].token;
-        return e;
+        e = amx_msg_reserve(s, &head, c->n, &w);
+        c->out = e ? AMX_TOKEN_INVALID : w.token;
+        return changes(who, e, &w);
     case V_MSG_WRITE:
         return write_message(&msg_write[who], c);
     case V_MSG_END:
@@ -156,9 +173,9 @@ static inline int perform_store(amx_t *h, uint32_t who, struct call *c)
     case V_MSG_DISCARD:
         return amx_msg_discard(&msg_write[who]);
     case V_MSG_READ:
-        return amx_msg_read(s, c->ref, &msg_read[who]);
+        return reads(who, amx_msg_read(s, c->ref, &r), &r);
     case V_MSG_READ_WAIT:
-        return amx_msg_read_wait(s, c->ref, 0, &msg_read[who]);
+        return reads(who, amx_msg_read_wait(s, c->ref, 0, &r), &r);
     case V_MSG_READ_END:
         amx_read_end(&msg_read[who]);
         return AMX_OK;
@@ -167,11 +184,11 @@ static inline int perform_store(amx_t *h, uint32_t who, struct call *c)
         c->got = head.sequence;
         return e;
     case V_MSG_READ_MUT:
-        return amx_msg_read_mut(s, c->ref, &msg_write[who]);
+        return changes(who, amx_msg_read_mut(s, c->ref, &w), &w);
     case V_MSG_READ_MUT_WAIT:
-        return amx_msg_read_mut_wait(s, c->ref, 0, &msg_write[who]);
+        return changes(who, amx_msg_read_mut_wait(s, c->ref, 0, &w), &w);
     case V_MSG_MEND:
-        return amx_msg_recover(s, c->ref, &msg_write[who]);
+        return changes(who, amx_msg_recover(s, c->ref, &w), &w);
     case V_MSG_FREE:
         return amx_msg_free(s, c->ref);
     case V_MSG_FREE_WAIT:

@@ -452,6 +452,8 @@ static void act(amx_t *h, enum op op)
     uint32_t seen;
     void *at;
     int rc;
+    /* else they would find the dead one's slots before they miss a hint, or sleep; the others recover */
+    h->seg->manual = op == S_ALLOC_WAIT || op == S_ALLOC;
     switch (op) {
     case S_SWAP:
         ended(THEIRS, amx_pool_free(p, m->ref));
@@ -474,8 +476,10 @@ static void act(amx_t *h, enum op op)
         break;
     case S_ALLOC_WAIT:
         rc = amx_pool_alloc_wait(p, 16, AMX_POOL_SELF, 0, &out);
-        scene.sleeps |= rc == AMX_E_TIMEOUT;
-        got(me, rc == AMX_E_TIMEOUT ? AMX_E_NOMEM : rc, out, false);
+        scene.sleeps |= rc == AMX_E_TIMEOUT && !how_many(L_QUOTA); /* a quota that is lifted wakes nobody */
+        if (rc == AMX_E_TIMEOUT)
+            rc = how_many(L_QUOTA) ? AMX_E_QUOTA : AMX_E_NOMEM;
+        (void)got(me, rc, out, false);
         break;
     case S_FREE_MINE:
     case S_FREE_THEIRS:

@@ -34,8 +34,8 @@ for patch in tests/sched/mutants/*.patch tests/torture/mutants/*.patch; do
     tuple=$(sed -n 's/^Tuple: //p' "$patch") # the operations that meet it, where the first schedules of all do not
     memory=$(sed -n 's/^Memory: //p' "$patch") # with which it shows
     for bound in 1 2 3; do                   # few preemptions first: they are found sooner
-        out=$(env ${tuple:+"TUPLE=$tuple"} ${memory:+"MEMORY=$memory"} "$copy/$program" $bound $((${#tuple} ? 100000 : 3000)) 100 1 0 2>&1) ||
-            break
+        out=$(env ${tuple:+"TUPLE=$tuple"} ${memory:+"MEMORY=$memory"} \
+            "$copy/$program" $bound $((${#tuple} ? 100000 : 3000)) 100 1 0 2>&1) || break
     done
     if grep -q '^violation' <<<"$out"; then
         caught=$((caught + 1))

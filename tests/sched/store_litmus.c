@@ -30,6 +30,7 @@ static void at_first(void) /* what is private to a process, as it was */
         void *p;
         must(amxi_os_private(sizeof lit.more_first, &p) == 0);
         lit.more = lit.more_first.seg->open[lit.more_first.tag - 1] = lit.by_more.h = p;
+        lit.by_more.writable = &lit.more->units;
     }
     if (lit.more)
         *lit.more = lit.more_first;

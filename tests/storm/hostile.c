@@ -94,7 +94,7 @@ static bool unhurt(amx_ref ref, size_t n)
     if (w.round == IN_ALL)
         return false;
     for (uint64_t i = first >> s->g.su_log2; i <= (first + n / AMXI_UNIT) >> s->g.su_log2; i++)
-        if (i < s->g.sectors && amxi_ld8_acq(&w.j->hit[i]))
+        if (i < s->g.sectors && amxi_ld8_rlx(&w.j->hit[i]))
             return false;
     return true;
 }
@@ -453,7 +453,7 @@ static void whole(bool sound)
         n++;
     }
     for (uint32_t i = 0; i < s->g.sectors; i++)
-        if (!had[i] && (sound || !amxi_ld8_acq(&w.j->hit[i]))) {
+        if (!had[i] && (sound || !amxi_ld8_rlx(&w.j->hit[i]))) {
             fprintf(stderr, "sector %" PRIu32 " of %" PRIu32 ", never hit, is not whole\n", i, s->g.sectors);
             wrong("a sector lost", AMX_E_NOMEM, 0);
         }

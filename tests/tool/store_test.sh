@@ -168,6 +168,8 @@ expect "check of a store in use" 0 "$AMX" store check one
 } 2>/dev/null
 expect "a death is the segment's affair" 4 "$AMX" check one
 says "which it tells" "undone +peer .* is dead and not yet recovered"
+expect "and the store's" 4 "$AMX" store check one
+says "which it tells, too" "^$store +undone +pool word .* is of handle [0-9]+, which is dead$"
 expect "recover" 0 "$AMX" recover one
 expect "messages --poisoned" 0 "$AMX" store messages one --poisoned
 says "the one" "^$store +$a +poisoned +- +0 +0 +0 +0x0 +0 +0 +- +0 +best-effort +-$"
