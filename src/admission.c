@@ -15,8 +15,8 @@ static void fullness(const struct amx_store *s, uint64_t *items, uint64_t *bytes
     for (uint32_t i = 0; i < s->config.depth; i++) {
         struct amxi_place p;
         amxi_place_at(s, i, &p);
-        uint32_t size = amxi_ld32_sc(&p.m->size);       /* before the word: pairs with reserve and amx_write_end */
-        if (AMXI_POOL_WORD_FREE(amxi_ld64_acq(p.word))) /* what was freed is not counted any more: amxi_message_end */
+        uint32_t size = amxi_ld32_sc(&p.m->size);       /* before the word: pairs with reserve */
+        if (AMXI_POOL_WORD_FREE(amxi_ld64_rlx(p.word))) /* not older than the size. Freed: not counted any more */
             continue;
         *items += 1;
         *bytes += size;
@@ -82,7 +82,7 @@ static bool would_fit(const struct amx_store *s, uint64_t items, uint64_t bytes)
     for (uint32_t i = 0; i < s->config.depth; i++) {
         struct amxi_place p;
         amxi_place_at(s, i, &p);
-        p.w = amxi_ld64_acq(p.word); /* as in oldest() */
+        p.w = amxi_ld64_rlx(p.word); /* an estimate: others come and go anyway */
         uint64_t order = amxi_ld64_rlx(&p.m->order), size = amxi_ld32_rlx(&p.m->size);
         const bool all = s->config.marks.policy == AMX_POLICY_EVICT;
         if (AMXI_W0_STATE(p.w) != AMX_STATE_STORED || (!all && least && order >= least) || amxi_guards_on(s, i, p.w))

@@ -73,8 +73,7 @@ int amxi_word_says_else(uint64_t w, amx_token token)
 
 int amxi_guard_take(struct amx_store *s, struct amxi_place *p, amx_token token, uint32_t *out)
 {
-    p->w =
-        amxi_ld64_acq(p->word); /* pairs with amx_write_end: the message, in a store of one thread and for its name */
+    p->w = amxi_ld64_rlx(p->word); /* its name; behind the guard it is loaded again, unless there is one thread */
     int e = amxi_word_says(p->w, token);
     if (e)
         return e;
@@ -125,7 +124,7 @@ int amxi_word_move(amxi_a64 *word, uint64_t *w, uint64_t to)
 
 int amxi_message_claim(struct amx_store *s, struct amxi_place *p, amx_token token)
 {
-    p->w = amxi_ld64_acq(p->word); /* as in amxi_guard_take */
+    p->w = amxi_ld64_rlx(p->word); /* the exchange orders */
     int e = amxi_word_says(p->w, token);
     if (e && e != AMX_E_POISONED)
         return e;

@@ -38,8 +38,9 @@ static bool entry_open(struct amxi_seg *s, uint32_t i, uint64_t w, uint64_t epoc
     if (!inherits)
         amxi_st32_rlx(&b->objects, 0);
     amxi_a32 *high = &amxi_head(s)->handles_high;
-    uint32_t old = amxi_ld32_sc(high); /* sc, if another raised it too: in front of our guards, see guard.c */
-    while (old < i + 1 && !amxi_cas32_sc(high, &old, i + 1))
+    uint32_t old = amxi_ld32_rlx(high); /* the exchange compares */
+    /* sc, also if another has raised it: in front of our guards, see guard.c */
+    while (!amxi_cas32_sc(high, &old, old < i + 1 ? i + 1 : old))
         ; /* each loss raised it: at most one turn per entry */
     amxi_st64_rel(&b->word, AMXI_H_WORD(AMXI_H_OPEN, s->peer, epoch)); /* its fields, and `high` */
     return true;

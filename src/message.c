@@ -40,9 +40,10 @@ static void wake(const struct amx_store *s)
 {
     amxi_a32 *wait = &amxi_store_head_at(s->base)->wait;
     uint32_t w = amxi_ld32_sc(wait);
-    /* clears the flag and changes the word in one step. Lost: another wakes them. A read guard was ended by a release: its
-     * waiter may not have seen that, nor we his flag; then he looks by himself */
-    if (AMXI_UNLIKELY(w & 1) && amxi_cas32_sc(wait, &w, w + 1))
+    /* clears the flag and changes the word in one step; relaxed: who announces after that looks again later than our load.
+     * Lost: another wakes them. A read guard was ended by a release: its waiter may not have seen that, nor we his flag; then
+     * he looks by himself */
+    if (AMXI_UNLIKELY(w & 1) && amxi_cas32_rlx(wait, &w, w + 1))
         amxi_os_futex_wake_all(wait);
 }
 
@@ -95,10 +96,13 @@ static int reserve(struct amx_store *s, const struct amx_message_header *header,
         return AMX_E_TYPE;
     if ((e = take(s, size, p, v)) || v->dropped)
         return e;
-    amxi_st32_sc(&p->m->size, (uint32_t)size); /* sc: of two who take the last room, one sees the other (admission.c) */
-    write_header(s, p->m, header, (uint32_t)size); /* 2 */
-    if (!s->config.marks.policy)
+    uint32_t n = (uint32_t)size;
+    write_header(s, p->m, header, n); /* 2 */
+    if (!s->config.marks.policy) {
+        amxi_st32_rlx(&p->m->size, n); /* 2 nobody counts */
         return AMX_OK;
+    }
+    amxi_st32_sc(&p->m->size, n); /* 2 sc: of two who take the last room, one sees the other (admission.c) */
     amxi_st64_rlx(&p->m->order, amxi_add64_rlx(&amxi_store_head_at(s->base)->order, 1) + 1); /* 2 */
     if ((e = amxi_admission(s, v)) || v->dropped)
         (void)amxi_message_end(s, p);
@@ -274,7 +278,9 @@ static int finish(struct amx_write *g, uint32_t state)
         AMXI_W0_LIFE(p.w) != AMXI_SLOT_GEN(g->token))
         return AMX_E_STALE;
     if (state == AMX_STATE_STORED) {
-        amxi_st32_sc(&p.m->size, g->size); /* 3 sc: as in reserve */
+        /* 3 release: who counts it sees that the place is taken. Where bytes have a mark it only shrinks: seen late, it counts
+         * for too much */
+        amxi_st32_rel(&p.m->size, g->size);
         struct amx_message_header h = p.m->header;
         write_header(s, p.m, &h, g->size);
     }

@@ -185,8 +185,9 @@ int amx_object_add(amx_t *h, const struct amx_object *object, uint64_t *id)
             continue;
         amxi_entered(); /* for who reads the fields meanwhile */
         store(b, &o);   /* 2 */
-        /* 3 release: its fields to whoever finds it LIVE. Lost: we are taken for dead, which cannot be */
-        amxi_st64_rel(&b->word, AMXI_O_WORD(AMXI_O_LIVE, 0, epoch));
+        /* 3 its fields to whoever finds it LIVE. sc: who sleeps for an extent of a pool, see amxi_slot_wake. Lost: we are taken
+         * for dead, which cannot be */
+        amxi_st64_sc(&b->word, AMXI_O_WORD(AMXI_O_LIVE, 0, epoch));
         *id = ID(epoch, i);
         return AMX_OK;
     }

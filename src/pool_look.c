@@ -126,15 +126,15 @@ static void check_cell(struct check *k, uint32_t i, uint64_t w)
     const struct amx_pool_part *x = k->x;
     amxi_a64 *cell = amxi_pool_cell_at(x, i), *word = amxi_pool_word_at(x, i);
     uint32_t c = x->class_index, at = x->first + i;
-    amx_ref block = amxi_ld64_acq(cell); /* as in amxi_pool_block */
+    amx_ref block = amxi_ld64_rlx(cell); /* this and the second looks: as in amxi_pool_block */
     if (AMXI_W0_STATE(w) == AMX_STATE_FREE) {
-        if (block && amxi_ld64_rlx(word) == w)
+        if (block && amxi_ld64_again(word) == w)
             remark(k, AMX_GRADE_CORRUPT, "pool cell", cell, "class %u slot %u is free and has a block", c, at);
         return;
     }
     amx_id owner;
     int e = amx_owner(k->p->h, block, &owner);
-    if ((e || owner) && amxi_ld64_rlx(word) == w && amxi_ld64_rlx(cell) == block)
+    if ((e || owner) && amxi_ld64_again(word) == w && amxi_ld64_rlx(cell) == block)
         remark(k, AMX_GRADE_CORRUPT, "pool cell", cell, "class %u slot %u is in use and has no block of its own", c,
                at);
 }

@@ -519,15 +519,17 @@ static void snapshot(const struct amxi_seg *s, struct dead *d, uint32_t peer)
 /* Frees the block that a dead one's CACHED word owns: nobody alive changes that word any more. 2 the block, 3 its cell. */
 static void free_owned(amx_t *h, struct dead *d, amxi_a64 *word, uint64_t w, amxi_a64 *cell)
 {
-    uint64_t bytes, ref = amxi_ld64_acq(cell); /* pairs with who links a block after he has taken the word */
-    if (!ref || amxi_ld64_rlx(word) != w)      /* the cell is a later life's: ours is over */
+    uint64_t bytes, ref = amxi_ld64_rlx(cell); /* not older than w, which was acquired */
+    /* pairs with amxi_entered in furnish. Else the cell is a later life's: ours is over */
+    if (!ref || amxi_ld64_again(word) != w)
         return;
+    amxi_entered();                            /* as in let_go */
     if (!amxi_free_uncached(h, ref, &bytes)) { /* stale: freed already, by him or by another recoverer */
         d->sum.blocks++;
         d->sum.bytes += bytes;
     }
-    /* As in let_go. Lost: another did it, and may have freed the word by now */
-    (void)amxi_cas64_rel(cell, &ref, AMX_REF_NONE);
+    /* Lost: another did it, and may have freed the word by now */
+    (void)amxi_cas64_rlx(cell, &ref, AMX_REF_NONE);
 }
 
 /* The words of the dead in an object. Its entry is read after `purging` was set, so the block stays while we are here:
@@ -539,22 +541,23 @@ static void purge_object(amx_t *h, uint32_t i, struct dead *d)
         return; /* none, or its block is not what it was: nothing in there can be theirs */
     for (uint32_t k = 0; k < o.count && !d->stop; k++) {
         amxi_a64 *word = amxi_object_word(&o, k), *cell = amxi_object_cell(&o, k);
-        uint64_t w = amxi_ld64_sc(word), to = 0; /* as in claim_dead: it may have been a gift of the living */
+        uint64_t w, to = 0;
         bool kept = false, won = false;
-        while (!won && is_dead(d, AMXI_W0_OWNER(w))) { /* as in claim_dead */
+        /* sc as in claim_dead: it may have been a gift of the living. Ends as that */
+        while (!won && is_dead(d, AMXI_W0_OWNER(w = amxi_ld64_sc(word)))) {
             uint32_t state = AMXI_W0_STATE(w);
             kept = state >= AMX_STATE_KEPT;
             if (cell && !kept &&
                 state != AMX_STATE_CACHED) { /* 1 still the dead one's: if we die too, the next goes on */
                 to = AMXI_W0(AMX_STATE_CACHED, AMXI_W0_OWNER(w), AMXI_W0_GEN(w));
-                if (!amxi_cas64_ar(word, &w, to)) /* as in claim_dead */
+                if (!amxi_cas64_acq(word, &w, to)) /* what the living did to the block before it is freed */
                     continue;
                 w = to;
             }
             if (cell && !kept)
                 free_owned(h, d, word, w, cell);
             to = AMXI_W0(kept ? state : amxi_object_after(&o, state), 0, AMXI_W0_GEN(w)); /* 4 */
-            won = amxi_cas64_ar(word, &w, to);
+            won = amxi_cas64_rel(word, &w, to); /* what the kernel told us, and that its cell is 0 */
         }
         if (!won)
             continue;

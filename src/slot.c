@@ -137,9 +137,10 @@ static int find(const struct amx_pool *p, amx_slot slot, enum amxi_pool_use use,
 int amxi_pool_block(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i, uint64_t w, amx_ref *block,
                     size_t *bytes)
 {
-    *block = amxi_ld64_acq(amxi_pool_cell_at(x, i)); /* pairs with the release in make */
+    *block = amxi_ld64_rlx(amxi_pool_cell_at(x, i)); /* not older than w, which was acquired */
     int e = amx_usable(p->h, *block, bytes);
-    uint64_t now = amxi_ld64_rlx(amxi_pool_word_at(x, i)); /* is it still that life which the cell was of? */
+    /* still that life which cell and block were of? Pairs with amxi_entered in furnish, let_go and free_owned */
+    uint64_t now = amxi_ld64_again(amxi_pool_word_at(x, i));
     if (AMXI_W0_GEN(now) != AMXI_W0_GEN(w) || !amxi_state_live(AMXI_W0_STATE(now)))
         return AMX_E_STALE;
     return e ? AMX_E_CORRUPT : AMX_OK; /* freed behind the pool's back, or damaged */
@@ -173,7 +174,8 @@ void *amx_pool_ptr_unchecked(const struct amx_pool *pool, amx_slot slot)
         return NULL;
     if (!amxi_pool_of_arena(at.x))
         return amxi_pool_data_at(at.x, at.i);
-    return amx_ptr(pool->h, amxi_ld64_acq(amxi_pool_cell_at(at.x, at.i)), &p) ? NULL : p; /* as in amxi_pool_block */
+    /* relaxed: who has the slot knows of its block */
+    return amx_ptr(pool->h, amxi_ld64_rlx(amxi_pool_cell_at(at.x, at.i)), &p) ? NULL : p;
 }
 
 uint32_t amx_pool_class_count(const struct amx_pool *pool)
@@ -393,8 +395,8 @@ int amx_pool_quota(const struct amx_pool *pool, uint32_t *out)
 
 /* --- Freeing ---------------------------------------------------------------------------------------------------- */
 
-/* The word has become FREE by an sc exchange, or an extent counts, then we look whether somebody sleeps; who goes to sleep says so, sc, and
- * then loads the words, sc. One of the two sees the other. */
+/* The word has become FREE by an sc exchange, or an extent was linked and registered, both sc, then we look whether somebody
+ * sleeps; who goes to sleep says so, sc, and then loads the same, sc. One of the two sees the other. */
 void amxi_slot_wake(unsigned char *base)
 {
     amxi_a32 *wait = &amxi_pool_head_at(base)->wait;
@@ -417,11 +419,11 @@ static void let_go(const struct amx_pool *p, const struct amx_pool_part *x, uint
 {
     amxi_a64 *cell = amxi_pool_cell_at(x, i);
     amx_ref block = amxi_ld64_rlx(cell); /* ours by the exchange that made the word so */
+    amxi_entered(); /* who finds the block freed, or none, finds that the life is over: amxi_pool_block */
     if (block)
-        (void)amx_free(p->h, block); /* 2 stale: somebody did it behind the pool's back */
-    /* 3 releases 1 to amxi_pool_block: who finds no block finds that the life is over */
-    amxi_st64_rel(cell, AMX_REF_NONE);
-    /* 4 sc: see wake. Lost: nobody alive may have changed it */
+        (void)amx_free(p->h, block);   /* 2 stale: somebody did it behind the pool's back */
+    amxi_st64_rlx(cell, AMX_REF_NONE); /* 3 */
+    /* 4 sc: see wake; releases 3 to who takes the word next. Lost: nobody alive may have changed it */
     if (amxi_cas64_sc(amxi_pool_word_at(x, i), &w, AMXI_W0(AMX_STATE_FREE, 0, AMXI_W0_GEN(w))))
         amxi_slot_now_free(p->base, x, i);
 }
@@ -429,11 +431,11 @@ static void let_go(const struct amx_pool *p, const struct amx_pool_part *x, uint
 void amxi_pool_clear(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i)
 {
     amxi_a64 *word = amxi_pool_word_at(x, i);
-    uint64_t w = amxi_ld64_acq(word); /* as in locate */
+    uint64_t w = amxi_ld64_rlx(word); /* relaxed, as the exchange: the caller knows that all have ended */
     if (AMXI_W0_STATE(w) == AMX_STATE_FREE || touch(p->h, x))
         return;
     uint64_t mine = AMXI_W0(AMX_STATE_CACHED, AMX_OBJECT_OWNER(amx_handle_id(p->h)), AMXI_W0_GEN(w));
-    if (amxi_cas64_ar(word, &w, mine)) /* lost: to a recovery, which frees it too */
+    if (amxi_cas64_rlx(word, &w, mine)) /* lost: to a recovery, which frees it too */
         let_go(p, x, i, mine);
 }
 
@@ -477,12 +479,13 @@ int amx_pool_free(struct amx_pool *pool, amx_slot slot)
 static int furnish(const struct amx_pool *p, const struct amx_pool_part *x, uint32_t i, uint64_t w, size_t size)
 {
     amx_ref block;
+    amxi_entered(); /* who reads the cell, then the word again, finds that it is of this life: see amxi_pool_block */
     bool lines = p->flags & AMX_POOL_LINES && size <= SIZE_MAX - AMXI_LINE;
     int e = lines ? amx_alloc_aligned(p->h, AMXI_LINE, amxi_round_up(size, AMXI_LINE), &block)
                   : amx_alloc(p->h, size, &block); /* 2 */
     if (e)
         return e;
-    amxi_st64_rel(amxi_pool_cell_at(x, i), block); /* 3 pairs with the acquire in amxi_pool_block and in free_owned */
+    amxi_st64_rlx(amxi_pool_cell_at(x, i), block); /* 3 */
     e = amxi_word_publish(p->h, block);            /* 4 */
     /* 5 releases the cell to whoever looks the slot up. Lost: nobody alive may have changed it */
     if (!e && !amxi_cas64_rel(amxi_pool_word_at(x, i), &w, w - AMX_STATE_CACHED + AMX_STATE_ALLOCATED))

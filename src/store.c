@@ -257,7 +257,7 @@ int amx_store_recover(struct amx_store *store, uint32_t owner, uint64_t *freed, 
     for (uint32_t i = 0; i < store->config.depth; i++) {
         struct amxi_place p;
         amxi_place_at(store, i, &p);
-        p.w = amxi_ld64_acq(p.word); /* pairs with the exchange that made it the dead one's */
+        p.w = amxi_ld64_rlx(p.word); /* the caller knows that he has ended; the exchange orders */
         uint32_t state = AMXI_W0_STATE(p.w);
         if (AMXI_W0_OWNER(p.w) != owner)
             continue;

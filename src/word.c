@@ -128,8 +128,9 @@ uint32_t amxi_word_handles(const amx_t *h)
 
 bool amxi_word_guards_count(const amx_t *h, uint32_t v)
 {
-    /* sc: after the guard. A new tenant's OPEN comes after it has cleared the guards of the one before */
-    uint32_t st = AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(h->seg, v)->word));
+    /* Not older than the guard, which was acquired: a new tenant is OPEN before he has one, and has cleared those of the one
+     * before. Acquire: what was read by one who ended with a guard comes before what we write */
+    uint32_t st = AMXI_H_STATUS(amxi_ld64_acq(&amxi_handle(h->seg, v)->word));
     return st == AMXI_H_OPEN || st == AMXI_H_CLOSED;
 }
 

@@ -581,6 +581,16 @@ static const struct litmus {
     {"pool_extend_more", pool_extend_more, judged_on_the_way, {.set = set_extensible, .in_turn = true, .bound = 6}},
     {"pool_extend_extend", pool_extend_extend, extents_are_linked, {.set = set_slots}},
     {"pool_check_owner", pool_check_owner, judged_on_the_way, {.set = set_slots}},
+    {"pool_wait_extend", pool_wait_extend, nobody_sleeps, {.set = set_full_extensible}},
+    {"arena_ptr", arena_ptr, judged_on_the_way, {.set = set_arena}},
+    {"arena_ptr_next", arena_ptr_next, judged_on_the_way, {.set = set_arena}},
+    {"arena_ptr_recover", arena_ptr_recover, judged_on_the_way, {.set = set_arena_thirds, .bound = 2}},
+    {"arena_walk", arena_walk, judged_on_the_way, {.set = set_arena_free}},
+    {"arena_check_alloc", arena_check, judged_on_the_way, {.set = set_arena_free}},
+    {"arena_check_free", arena_check, judged_on_the_way, {.set = set_arena}},
+    {"arena_wait", arena_wait, nobody_sleeps, {.set = set_arena}},
+    {"arena_recover_alloc", arena_recover_alloc, next_life_lasts, {.set = set_arena_thirds, .bound = 2}},
+    {"arena_state_recover", arena_state_recover, second_saw_the_first, {.set = set_arena_thirds, .bound = 3}},
     {"object_remove_recover", object_remove_recover, judged_on_the_way, {.set = set_words}},
 };
 

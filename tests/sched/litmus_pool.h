@@ -273,6 +273,173 @@ static void extents_are_linked(void)
     must_ok(amx_objects(me(0), is_linked, &p));
 }
 
+/* --- Slots of the arena ---------------------------------------------------------------------------------------------- */
+
+enum { ONCE = 100, NEXT = 200, EITHER_STATE = 50 };
+
+/* A pool of one, without it; what is taken next is at hand. */
+static void set_arena_free(void)
+{
+    const struct amx_pool_config k = {.n = 1, .cls = {{AMX_POOL_ARENA, 1}}};
+    amx_ref ref[2];
+    must_ok(amx_pool_create(me(0), &k, &lit.pool_block, &lit.pool[0]));
+    for (int f = 0; f < DEPTH; f++) {
+        me(f)->seg->manual = true;
+        if (f)
+            must_ok(amx_pool_attach_block(me(f), lit.pool_block, 0, &k, &lit.pool[f]));
+        must_ok(amx_alloc(me(f), ONCE, &ref[0]));
+        must_ok(amx_alloc(me(f), NEXT, &ref[1]));
+        must_ok(amx_free(me(f), ref[0]));
+        must_ok(amx_free(me(f), ref[1]));
+    }
+}
+
+/* The first has it; the second knows already what its next life will be called. */
+static void set_arena_of(int fiber)
+{
+    set_arena_free();
+    must_ok(amx_pool_alloc(&lit.pool[fiber], ONCE, AMX_POOL_SELF, &lit.slot[0]));
+    lit.slot[1] = lit.slot[0] + 1;
+    for (int f = 0; f < DEPTH; f++)
+        must_ok(amx_pool_ptr(&lit.pool[f], lit.slot[0], &lit.room[f], NULL));
+}
+
+static void set_arena(void)
+{
+    set_arena_of(0);
+}
+
+static void set_arena_thirds(void)
+{
+    set_arena_of(2);
+    must_ok(amx_pool_set_state(&lit.pool[2], lit.slot[0], EITHER_STATE));
+}
+
+static void replaces(int fiber)
+{
+    amx_slot slot;
+    must_ok(amx_pool_free(&lit.pool[fiber], lit.slot[0]));
+    must_ok(amx_pool_alloc(&lit.pool[fiber], NEXT, AMX_POOL_SELF, &slot));
+    must(slot == lit.slot[1]);
+}
+
+/* One life after the other: each has its own block, or is over. */
+static void arena_ptr(int fiber)
+{
+    void *p;
+    if (fiber == 0) {
+        replaces(0);
+    } else {
+        int e = amx_pool_ptr(&lit.pool[1], lit.slot[0], &p, NULL);
+        must(e == AMX_E_STALE || (e == AMX_OK && p == lit.room[1]));
+    }
+}
+
+static void arena_ptr_next(int fiber)
+{
+    void *p;
+    size_t bytes;
+    if (fiber == 0) {
+        replaces(0);
+    } else {
+        int e = amx_pool_ptr(&lit.pool[1], lit.slot[1], &p, &bytes);
+        must(e == AMX_E_STALE || (e == AMX_OK && p != lit.room[1] && bytes >= NEXT));
+    }
+}
+
+/* Its owner is dead, and is recovered meanwhile. */
+static void arena_ptr_recover(int fiber)
+{
+    if (fiber == 0)
+        recover(0);
+    else
+        arena_ptr(1);
+}
+
+static int has_its_block(const struct amx_pool_slot *s, void *ctx)
+{
+    (void)ctx;
+    must(s->state != AMX_STATE_ALLOCATED || s->bytes >= ONCE);
+    return 0;
+}
+
+static void arena_walk(int fiber)
+{
+    amx_slot slot;
+    if (fiber == 0)
+        must_ok(amx_pool_alloc(&lit.pool[0], ONCE, AMX_POOL_SELF, &slot));
+    else
+        must_ok(amx_pool_walk(&lit.pool[1], has_its_block, NULL));
+}
+
+/* No check finds a fault in what goes on. */
+static void arena_check(int fiber)
+{
+    struct amx_pool_check_result r = {.struct_size = sizeof r};
+    amx_slot slot;
+    if (fiber == 1) {
+        must_ok(amx_pool_check(&lit.pool[1], tell_finding, &r, &r));
+        must(r.corrupt == 0);
+    } else if (lit.slot[0]) {
+        must_ok(amx_pool_free(&lit.pool[0], lit.slot[0]));
+    } else {
+        must_ok(amx_pool_alloc(&lit.pool[0], ONCE, AMX_POOL_SELF, &slot));
+    }
+}
+
+/* As pool_wait. */
+static void arena_wait(int fiber)
+{
+    amx_slot slot;
+    if (fiber == 0)
+        must_ok(amx_pool_free(&lit.pool[0], lit.slot[0]));
+    else
+        x.told[1] = amx_pool_alloc_wait(&lit.pool[1], ONCE, AMX_POOL_SELF, 0, &slot) == AMX_E_TIMEOUT;
+}
+
+static void pool_wait_extend(int fiber)
+{
+    amx_slot slot;
+    if (fiber == 0)
+        must_ok(amx_pool_extend(&lit.pool[0], 0, NEW_COUNT));
+    else
+        x.told[1] = amx_pool_alloc_wait(&lit.pool[1], SLOT_BYTES, AMX_POOL_SELF, 0, &slot) == AMX_E_TIMEOUT;
+}
+
+static void set_full_extensible(void)
+{
+    set_full();
+    for (int f = 0; f < DEPTH; f++)
+        me(f)->seg->manual = true;
+}
+
+/* Who recovers late frees no block of the next life. */
+static void arena_recover_alloc(int fiber)
+{
+    recover(fiber);
+    if (fiber == 1)
+        x.told[1] = amx_pool_alloc(&lit.pool[1], NEXT, AMX_POOL_SELF, &lit.slot[2]) == AMX_OK;
+}
+
+static void next_life_lasts(void)
+{
+    void *p;
+    must(!x.told[1] || amx_pool_ptr(&lit.pool[0], lit.slot[2], &p, NULL) == AMX_OK);
+}
+
+/* Whoever frees the dead one's block knows of what a living one did to it, whose exchange changed no bit of the word. */
+static void arena_state_recover(int fiber)
+{
+    amxi_a64 *data = (amxi_a64 *)lit.room[fiber] + 5; /* behind what a free stores there */
+    if (fiber == 0) {
+        recover(0);
+        x.told[1] = amxi_ld64_rlx(data) != 1;
+    } else {
+        amxi_st64_rlx(data, 1);
+        x.told[0] = amx_pool_set_state(&lit.pool[1], lit.slot[0], EITHER_STATE) == AMX_OK;
+    }
+}
+
 /* Who frees and then dies leaves nothing undone. */
 static void pool_check_owner(int fiber)
 {

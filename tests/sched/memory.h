@@ -125,6 +125,11 @@ static bool releases(int order)
     return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST || mem.kind == MEM_TSO;
 }
 
+static bool is_owned(uint32_t word)
+{
+    return word - mem.owned[0] < mem.owned[1] - mem.owned[0];
+}
+
 static uint64_t value_at(const volatile void *addr)
 {
     return __atomic_load_n((const uint64_t *)((uintptr_t)addr & ~(uintptr_t)7), __ATOMIC_RELAXED);
@@ -194,7 +199,7 @@ static void mem_store(unsigned fiber, const volatile void *addr, uint32_t word, 
         see_common(v, slot);
     if (swaps)
         take_over(v, slot, before, order);
-    bool owned = mem.message[before].payload || (!swaps && word - mem.owned[0] < mem.owned[1] - mem.owned[0]);
+    bool owned = mem.message[before].payload || (!swaps && is_owned(word));
     mem.raced |= before && owned && v->at[slot] < before;
     bool goes_on = swaps && before && mem.message[before].releases;
     mem.message[m] = (struct mem_message){value_at(addr), before, (uint8_t)fiber,
@@ -240,8 +245,10 @@ static unsigned mem_older(unsigned fiber, const volatile void *addr, size_t len,
     uint16_t m = mem.last[slot];
     if (part_of(m ? mem.message[m].value : mem.first[slot], addr, len) != v)
         return 0; /* a payload has been there since */
+    /* to know of the last store to a word with an owner is something by itself */
     bool brings =
-        mem.kind == MEM_C11 && acquires(order) && m && mem.message[m].releases && !view_within(mem.with[m], seen);
+        mem.kind == MEM_C11 &&
+        (is_owned(word) || (acquires(order) && m && mem.message[m].releases && !view_within(mem.with[m], seen)));
     for (unsigned back = 0; m > seen->at[slot] && back < MEM_BACK; back++) {
         m = mem.message[m].before;
         if (m < seen->at[slot])
