@@ -176,13 +176,16 @@ static const enum item item_of[OPS] = {
         S_PLAIN_FREE_LOST, S_PLAIN_FREE_LOST, S_PLAIN_ALLOC                                                            \
     }
 
-/* Accesses to the segment while the others stand still, at most: an allocation that finds nothing recovers the dead, once. */
+/* Accesses to the segment while the others stand still, at most: an allocation that finds nothing recovers the dead, once;
+ * where a quota holds, every word is counted. */
 #define ALONE_MAX                                                                                                      \
     [S_ALLOC] = 1800, [S_ALLOC_LARGER] = 1800, [S_CYCLE] = 1800, [S_ALLOC_WAIT] = 1800, [S_SWAP] = 1800,               \
-    [S_FREE_MINE] = 8, [S_FREE_THEIRS] = 8, [S_FREE_PUBLIC] = 8, [S_FREE_LOST] = 8, [S_PUBLISH] = 4, [S_ADOPT] = 8,    \
+    [S_FREE_MINE] = 8, [S_FREE_THEIRS] = 8, [S_FREE_PUBLIC] = 8, [S_FREE_LOST] = 8, [S_PUBLISH] = 4, [S_ADOPT] = 60,   \
     [S_GIVE] = 14, [S_GIVE_LOST] = 14, [S_SET_STATE] = 4, [S_KEEP] = 8, [S_TRANSITION] = 4, [S_EXTEND] = 700,          \
     [S_RECOVER] = 2500, [S_LOOK] = 500, [S_PLAIN_ALLOC] = 14, [S_PLAIN_FREE] = 8, [S_PLAIN_FREE_LOST] = 8,             \
-    [S_PLAIN_GIVE_LOST] = 4, [S_PLAIN_RECOVER] = 12
+    [S_PLAIN_GIVE_LOST] = 4, [S_PLAIN_RECOVER] = 12, [L_ALLOC] = 2200, [L_CYCLE] = 2400, [L_FREE_MINE] = 44,           \
+    [L_FREE_PUBLIC] = 44, [L_FREE_LOST] = 44, [L_GIVE] = 16, [L_GIVE_LOST] = 16, [L_PTR] = 16, [L_PTR_LOST] = 16,      \
+    [L_QUOTA] = 2400
 
 struct thing {
     amx_slot ref; /* at the beginning; 0: there is none */
