@@ -21,7 +21,7 @@
 #include "atomic.h"
 
 #define AMXI_MAGIC      UINT64_C(0x314765735f786d61) /* "amx_seG1" in memory */
-#define AMXI_LAYOUT     2u
+#define AMXI_LAYOUT     3u
 #define AMXI_BYTE_ORDER 0x01020304u
 #define AMXI_PAGE       4096u
 #define AMXI_LINE       64u

@@ -101,7 +101,7 @@ static void damaged(void **state)
     DAMAGED("byte order", 0, bad->head.magic = __builtin_bswap64(bad->head.magic));
     DAMAGED("byte order", 1, bad->head.byte_order = 0x04030201);
     DAMAGED("byte order", 1, bad->head.byte_order = 0x01020403);
-    DAMAGED("layout version 3, this library knows 2", 0, bad->head.layout = 3);
+    DAMAGED("layout version 4, this library knows 3", 0, bad->head.layout = 4);
     DAMAGED("words of 32 bits", 0, bad->head.word_bits = 32);
     DAMAGED("head of 1024 bytes", 0, bad->head.head_bytes = 1024);
     DAMAGED("features 8000000000000000", 1, bad->head.incompat = UINT64_C(1) << 63);

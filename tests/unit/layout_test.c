@@ -113,7 +113,7 @@ static void words(void **state)
 {
     (void)state;
     assert_true(AMXI_MAGIC == UINT64_C(0x314765735f786d61));
-    assert_int_equal(AMXI_LAYOUT, 2);
+    assert_int_equal(AMXI_LAYOUT, 3);
     assert_int_equal(AMXI_BYTE_ORDER, 0x01020304);
     assert_true(AMXI_LOCK_ATTACH == INT64_C(0x0100000000000000));
     assert_true(AMXI_LOCK_TICKET == INT64_C(0x0200000000000000));
@@ -369,7 +369,7 @@ static void head_bytes(void **state)
     (void)state;
     assert_int_equal(crc_by_table((const uint8_t *)"123456789", 9), 0xcbf43926);
     fresh();
-    assert_memory_equal(image.bytes, "amx_seG1\2\0\0\0\4\3\2\1\x40\0\0\0\0\xc\0\0", 24);
+    assert_memory_equal(image.bytes, "amx_seG1\3\0\0\0\4\3\2\1\x40\0\0\0\0\xc\0\0", 24);
     uint32_t crc = image.head.crc;
     seal(&image);
     assert_int_equal(image.head.crc, crc);

@@ -166,7 +166,7 @@ static void sizes(void **state)
     assert_true(i.data_offset + i.data_bytes <= i.size && i.size - i.data_offset - i.data_bytes < 8192);
     assert_true(i.sectors_max > i.sectors);
     assert_int_equal(i.max_request, i.data_bytes - 16);
-    assert_int_equal(i.layout, 2);
+    assert_int_equal(i.layout, 3);
     assert_int_equal(i.peers_used, 1);
     assert_int_equal(i.handles_used, 1);
     amx_ref r;
