@@ -315,6 +315,20 @@ static void set_arena_thirds(void)
     must_ok(amx_pool_set_state(&lit.pool[2], lit.slot[0], EITHER_STATE));
 }
 
+/* Of a handle that died, while all three live. */
+static void set_arena_fourths(void)
+{
+    struct amx_pool p;
+    amx_t *h;
+    set_arena_free();
+    must_ok(amx_share(me(0), &h));
+    must_ok(amx_pool_attach_block(h, lit.pool_block, 0, NULL, &p));
+    must_ok(amx_pool_alloc(&p, ONCE, AMX_POOL_SELF, &lit.slot[0]));
+    for (int f = 0; f < DEPTH; f++)
+        must_ok(amx_pool_ptr(&lit.pool[f], lit.slot[0], &lit.room[f], NULL));
+    amxi_st64_rlx(&amxi_handle(h->seg, h->tag - 1)->word, AMXI_H_WORD(AMXI_H_DEAD, h->seg->peer, h->epoch));
+}
+
 static void replaces(int fiber)
 {
     amx_slot slot;
@@ -354,6 +368,15 @@ static void arena_ptr_recover(int fiber)
         recover(0);
     else
         arena_ptr(1);
+}
+
+/* By two, the second of whom finds the block freed. */
+static void arena_ptr_recover_two(int fiber)
+{
+    if (fiber == 1)
+        arena_ptr(1);
+    else
+        recover(fiber);
 }
 
 static int has_its_block(const struct amx_pool_slot *s, void *ctx)
