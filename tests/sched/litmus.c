@@ -621,7 +621,7 @@ static void set_up(const struct litmus *l)
 }
 
 /* The process is the test's alone. */
-static void run_one(const struct litmus *l, unsigned effort)
+static void run_one(const struct litmus *l, double effort)
 {
     set_up(l);
     x.fibers = l->how.fibers ? l->how.fibers : 2;
@@ -631,7 +631,7 @@ static void run_one(const struct litmus *l, unsigned effort)
     x.act = l->act;
     x.begin = lit_restore;
     x.judge = l->judge;
-    bool whole = explore((l->how.limit ? l->how.limit : 20000) * effort);
+    bool whole = explore((uint64_t)((double)(l->how.limit ? l->how.limit : 20000) * effort));
     if (getenv("LITMUS_TELL"))
         printf("# %s: %" PRIu64 " schedules, %s\n", l->name, x.explored, whole ? "all" : "not all");
     fflush(stdout);
@@ -640,7 +640,7 @@ static void run_one(const struct litmus *l, unsigned effort)
 
 int main(int argc, char **argv)
 {
-    const char *effort = getenv("EFFORT"); /* so many times as many schedules */
+    const char *effort = getenv("EFFORT"); /* so many times as many schedules, or a part of them: 0.2 */
     int failed = 0;
     bool first = argc > 1 && strcmp(argv[1], "-1") == 0;
     mem_choose(getenv("MEMORY"));
@@ -654,7 +654,7 @@ int main(int argc, char **argv)
         pid_t pid = fork();
         must(pid >= 0);
         if (pid == 0)
-            run_one(&all[i], effort ? (unsigned)atoi(effort) : 1);
+            run_one(&all[i], effort ? atof(effort) : 1);
         must(waitpid(pid, &status, 0) == pid);
         printf("%s %s\n", status ? "not ok" : "ok", all[i].name);
         failed += status != 0;

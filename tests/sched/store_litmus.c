@@ -484,7 +484,7 @@ static void set_shared(void)
 }
 
 /* The process is the test's alone. */
-static void run_one(const struct litmus *l, unsigned effort)
+static void run_one(const struct litmus *l, double effort)
 {
     struct amx_write g;
     explore_open();
@@ -512,7 +512,7 @@ static void run_one(const struct litmus *l, unsigned effort)
     x.act = l->act;
     x.begin = at_first;
     x.judge = l->judge;
-    bool whole = explore((l->limit ? l->limit : 20000) * effort);
+    bool whole = explore((uint64_t)((double)(l->limit ? l->limit : 20000) * effort));
     if (getenv("LITMUS_TELL"))
         printf("# %s: %" PRIu64 " schedules, %s\n", l->name, x.explored, whole ? "all" : "not all");
     fflush(stdout);
@@ -521,7 +521,7 @@ static void run_one(const struct litmus *l, unsigned effort)
 
 int main(int argc, char **argv)
 {
-    const char *effort = getenv("EFFORT"); /* so many times as many schedules */
+    const char *effort = getenv("EFFORT"); /* so many times as many schedules, or a part of them: 0.2 */
     int failed = 0;
     bool first = argc > 1 && strcmp(argv[1], "-1") == 0;
     mem_choose(getenv("MEMORY"));
@@ -535,7 +535,7 @@ int main(int argc, char **argv)
         pid_t pid = fork();
         must(pid >= 0);
         if (pid == 0)
-            run_one(&all[i], effort ? (unsigned)atoi(effort) : 1);
+            run_one(&all[i], effort ? atof(effort) : 1);
         must(waitpid(pid, &status, 0) == pid);
         printf("%s store %s\n", status ? "not ok" : "ok", all[i].name);
         failed += status != 0;
