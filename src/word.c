@@ -83,7 +83,8 @@ bool amxi_word_gone(const amx_t *h, amx_id id)
     uint32_t peer = AMXI_H_PEER(w);
     if (AMXI_H_EPOCH(w) != AMXI_ID_EPOCH(id) || peer >= h->seg->g.peers)
         return false;
-    uint64_t p = amxi_ld64_rlx(&amxi_peer(h->seg, peer)->word);
+    /* acquire: as in amxi_word_owner, of one whom another has found dead */
+    uint64_t p = amxi_ld64_acq(&amxi_peer(h->seg, peer)->word);
     return AMXI_PEER_STATUS(p) == AMXI_PEER_DEAD ||
            (AMXI_PEER_STATUS(p) == AMXI_PEER_LIVE && amxi_peer_dead(h->seg, peer, AMXI_PEER_TICKET(p)));
 }
