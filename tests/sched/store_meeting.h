@@ -331,9 +331,20 @@ static bool op_is_there(enum op op)
     return scene.op[0] == op || scene.op[1] == op || scene.op[2] == op;
 }
 
+static bool stores_one(enum op op)
+{
+    return op < OPS && about[op].effect & STORES_ONE;
+}
+
+/* Who finds no place looks for the dead, too. */
+static bool somebody_recovers(void)
+{
+    return op_is_there(M_RECOVER) || stores_one(scene.op[0]) || stores_one(scene.op[1]) || stores_one(scene.op[2]);
+}
+
 static bool evicts(enum op op)
 {
-    return op == M_EVICT || (scene.warm && op < OPS && about[op].effect & STORES_ONE);
+    return op == M_EVICT || (scene.warm && stores_one(op));
 }
 
 /* May another one have this effect on it? */
@@ -380,7 +391,7 @@ static void freed(int me, enum item i, int rc)
     if (rc)
         refused(me, i, rc);
     else if (i == HELD || i == ASIDE) /* not before the dead one is recovered */
-        must(op_is_there(M_RECOVER));
+        must(somebody_recovers());
     scene.item[i].ends += rc == AMX_OK;
 }
 
@@ -456,7 +467,7 @@ static void change_it(struct amx_store *s, int me, enum item i, bool mend, enum 
         return;
     }
     if (i == HELD || i == HALF)
-        must(op_is_there(M_RECOVER));
+        must(somebody_recovers());
     if (!mend)
         is_value(t, g.payload, g.header, g.size, true, s->owner);
     write_value(t, &g, me, false, s->owner);
