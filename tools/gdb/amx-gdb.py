@@ -22,7 +22,7 @@ import uuid
 import gdb
 
 MAGIC = 0x314765735F786D61
-LAYOUT = 2
+LAYOUT = 3
 UNIT = 16
 SECTORS, DATA = 5, 10  # regions
 ABSENT, IDLE, HELD, HEAD, CONT, QUARANTINED = range(6)  # kinds of sectors
