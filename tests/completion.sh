@@ -31,13 +31,15 @@ by_bash() {
 }
 
 # The same by zsh, which completes only at a terminal: types the words and TAB, and looks at what is offered. Each is
-# told to a file of its own by a compadd that also does what it always does.
+# told to a file of its own by a compadd that also does what it always does. Keys go in once the line editor has the
+# terminal (zle-line-init): before, the kernel edits the line, for which ^U takes away the TAB too.
 cat >"$tmp/zsh" <<'Z'
 zmodload zsh/zpty
 zpty shell "cd $PWD; zsh -f -i"
 zpty -w shell "PS1=; fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -d $2/dump; setopt no_list_beep"
 zpty -w shell 'compadd() { local -a got; builtin compadd -O got "$@"; (($#got)) && print -l -- $got >>'$2'/offered; builtin compadd "$@" }'
-zpty -w shell "zstyle ':completion:*' list-grouped false; print ready-\$((1 + 1))"
+zpty -w shell "zstyle ':completion:*' list-grouped false"
+zpty -w shell 'zle-line-init() print ready-$((1 + 1)); zle -N zle-line-init'
 zpty -r shell out '*ready-2*'
 zpty -n -w shell "${*[3,-1]}"$'\t'
 zpty -n -w shell $'\C-u\n'
