@@ -405,8 +405,7 @@ void amxi_queue(amx_t *h, const uint32_t *units, uint32_t n)
 AMXI_SLOW void amxi_wake(const amx_t *h)
 {
     amxi_a32 *wait = &amxi_head(h->seg)->wait;
-    /* pairs with the sc or in amx_alloc_wait; a load that comes too early costs the waiter one slice of his sleep */
-    uint32_t w = amxi_ld32_sc(wait);
+    uint32_t w = amxi_ld32_rlx(wait); /* a load that comes too early costs the waiter his first, short sleep */
     if (!(w & 1))
         return;
     /* clears the flag and changes the word in one step. Lost: another wakes them */

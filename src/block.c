@@ -260,12 +260,11 @@ int amx_give(amx_t *h, amx_ref ref, amx_id to, amx_ref *out)
     int e = amxi_find(h, ref, h->units, &at);
     if (e)
         return e;
-    if (AMXI_ID_TAG(to) - 1u >= h->seg->g.handles || !AMXI_ID_EPOCH(to))
-        return AMX_E_INVAL;
-    amxi_a32 *giving = &amxi_handle(h->seg, h->tag - 1)->giving;
-    amxi_st32_sc(giving, AMXI_ID_TAG(to));
+    e = amxi_word_giving(h, to);
+    if (e)
+        return e;
     e = give(h, &at, ref, to);
-    amxi_st32_rel(giving, 0); /* who sees that we have done sees what */
+    amxi_word_given(h);
     if (!e || e == AMX_E_PEER_DEAD)
         *out = AMXI_REF(at.k + h->first_pu, at.w);
     return e;
@@ -307,19 +306,22 @@ int amx_zalloc(amx_t *h, size_t n, amx_ref *out)
     return e;
 }
 
-#define WAIT_SLICE_NS UINT64_C(100000000) /* a waker that dies between its two steps costs a waiter at most this */
+#define WAIT_FIRST_NS UINT64_C(1000000)   /* a free that missed the waiter's flag costs him at most this */
+#define WAIT_SLICE_NS UINT64_C(100000000) /* and one who dies between the free and its waking at most this */
 
 int amx_alloc_wait(amx_t *h, size_t n, uint64_t timeout_ns, amx_ref *out)
 {
     uint64_t start = amxi_os_mono_ns();
-    for (;;) {
+    for (bool first = true;; first = false) {
         int e = amx_alloc(h, n, out);
         if (e != AMX_E_NOMEM && e != AMX_E_BUSY)
             return e;
-        /* Announce, then look again: sc, pairs with amxi_wake. A free before it is seen by the second look, one after
-         * it sees the flag */
+        /* Announce, then look again: a free before it is seen by the second look, one after it sees the flag. Both may
+         * miss each other while they are under way (what a free brings back is not sequentially consistent, nor is what
+         * an allocation looks at), so the first sleep behind a new flag is a short one: after it all have seen it */
         amxi_a32 *wait = &amxi_head(h->seg)->wait;
-        uint32_t w = amxi_or32_sc(wait, 1) | 1;
+        uint32_t w = amxi_or32_rlx(wait, 1);
+        uint64_t slice = first || !(w & 1) ? WAIT_FIRST_NS : WAIT_SLICE_NS;
         e = amx_alloc(h, n, out);
         if (e != AMX_E_NOMEM && e != AMX_E_BUSY)
             return e;
@@ -327,7 +329,7 @@ int amx_alloc_wait(amx_t *h, size_t n, uint64_t timeout_ns, amx_ref *out)
         if (past >= timeout_ns)
             return AMX_E_TIMEOUT;
         uint64_t left = timeout_ns - past;
-        amxi_os_futex_wait(wait, w, left < WAIT_SLICE_NS ? left : WAIT_SLICE_NS);
+        amxi_os_futex_wait(wait, w | 1, left < slice ? left : slice);
     }
 }
 

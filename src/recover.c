@@ -492,26 +492,27 @@ static bool recycle(const struct amxi_seg *s)
 
 /* --- All of it --- */
 
-static bool buried(const struct amxi_seg *s, uint32_t tag)
+/* sc, of recoveries that others have begun: it is behind our `purging`, and older than no gift that its giver died in. */
+static bool buried(const struct amxi_seg *s, uint32_t tag, uint32_t *peer)
 {
-    /* sc: a recovery that others have begun of it is older than the gift that its giver died in */
-    return AMXI_H_STATUS(amxi_ld64_sc(&amxi_handle(s, tag - 1)->word)) == AMXI_H_DEAD;
+    uint64_t w = amxi_ld64_sc(&amxi_handle(s, tag - 1)->word);
+    *peer = AMXI_H_PEER(w);
+    return AMXI_H_STATUS(w) == AMXI_H_DEAD;
 }
 
 /* Those of one peer entry, or all (UINT32_MAX). */
 static void snapshot(const struct amxi_seg *s, struct dead *d, uint32_t peer)
 {
-    for (uint32_t i = 0; i < s->g.handles; i++) {
-        uint64_t w = amxi_ld64_sc(&amxi_handle(s, i)->word);
-        if (AMXI_H_STATUS(w) == AMXI_H_DEAD && (peer == UINT32_MAX || AMXI_H_PEER(w) == peer))
+    uint32_t p;
+    for (uint32_t i = 0; i < s->g.handles; i++)
+        if (buried(s, i + 1, &p) && (peer == UINT32_MAX || p == peer))
             add_dead(d, i + 1);
-    }
     d->sum.handles = d->n;
     /* Those to whom one of these was giving when it died: if they were purged before its exchange, the gift carries their
      * tag where only the giver's touched bit leads, and it holds their tags no longer when that bit is cleared */
     for (uint32_t i = 0; i < s->g.handles; i++) {
         uint32_t to = is_dead(d, i + 1) ? amxi_ld32_rlx(&amxi_handle(s, i)->giving) : 0;
-        if (to && to <= s->g.handles && buried(s, to))
+        if (to && to <= s->g.handles && buried(s, to, &p))
             add_dead(d, to);
     }
 }

@@ -96,6 +96,19 @@ bool amxi_word_alive(const amx_t *h, amx_id to, bool closed_too)
     return AMXI_H_EPOCH(w) == AMXI_ID_EPOCH(to) && (st == AMXI_H_OPEN || (closed_too && st == AMXI_H_CLOSED));
 }
 
+int amxi_word_giving(const amx_t *h, amx_id to)
+{
+    if (AMXI_ID_TAG(to) - 1u >= h->seg->g.handles || !AMXI_ID_EPOCH(to))
+        return AMX_E_INVAL;
+    amxi_st32_sc(&amxi_handle(h->seg, h->tag - 1)->giving, AMXI_ID_TAG(to));
+    return AMX_OK;
+}
+
+void amxi_word_given(const amx_t *h)
+{
+    amxi_st32_rel(&amxi_handle(h->seg, h->tag - 1)->giving, 0); /* who sees that we have done sees what */
+}
+
 int amxi_word_take_back(const amx_t *h, amxi_a64 *word, uint64_t *w, amx_id to, uint32_t was)
 {
     uint32_t tag = AMXI_ID_TAG(to), from = was ? h->tag : 0;
@@ -152,14 +165,12 @@ static int give(amx_t *h, uint64_t object, amxi_a64 *word, uint64_t *w, uint32_t
 
 int amxi_word_give(amx_t *h, uint64_t object, amxi_a64 *word, uint64_t *w, uint32_t gen, amx_id to)
 {
-    if (AMXI_ID_TAG(to) - 1u >= h->seg->g.handles || !AMXI_ID_EPOCH(to))
-        return AMX_E_INVAL;
     int e = amx_object_touch(h, object); /* dead in the middle: recovery comes here for us, and finds his too */
+    if (!e)
+        e = amxi_word_giving(h, to); /* 1 */
     if (e)
         return e;
-    amxi_a32 *giving = &amxi_handle(h->seg, h->tag - 1)->giving;
-    amxi_st32_sc(giving, AMXI_ID_TAG(to)); /* 1 his entry is not recycled from here on */
     e = give(h, object, word, w, gen, to);
-    amxi_st32_rel(giving, 0); /* 6 who sees that we have done sees what */
+    amxi_word_given(h); /* 6 */
     return e;
 }

@@ -24,8 +24,12 @@ struct amxi_change {
  * AMX_E_STALE, AMX_E_STATE, AMX_E_OWNER. */
 int amxi_word_change(amxi_a64 *word, uint64_t *w, uint32_t gen, struct amxi_change *c);
 
-/* The two halves of a gift that are the same for blocks. All sc: the giver announces whom it gives to, then looks whether he
- * lives; recovery buries him, then looks whether somebody is giving to him. One of the two sees the other. */
+/* What is the same in a gift of a block and of an object's word. All sc: the giver announces whom it gives to, then looks
+ * whether he lives; recovery buries him, then looks whether somebody is giving to him. One of the two sees the other. */
+/* The first step: the receiver's entry is not recycled from here on. AMX_E_INVAL: no handle has such an id. */
+int amxi_word_giving(const amx_t *h, amx_id to);
+/* The last step. */
+void amxi_word_given(const amx_t *h);
 /* Does the receiver live? closed_too: his handle is closed, but his process takes care of what it has. */
 bool amxi_word_alive(const amx_t *h, amx_id to, bool closed_too);
 /* The gift *w went to one who died meanwhile: back, under one more generation; to us if it was somebody's (was), as its former
