@@ -520,7 +520,7 @@ static inline int act(int who, const char *op, struct call *c)
     struct control *ctl = told_to(who, c);
     struct proc *p = proc_of(who);
     t.ordinal += op != NULL;
-    if (op && t.mode == SWEEP && t.ordinal % t.workers == t.worker)
+    if (op && t.mode == SWEEP && (t.ordinal * UINT32_C(2654435761) >> 16) % t.workers == t.worker)
         sweep(p, who, op);
     else if (op && t.mode != SWEEP && t.ordinal == t.target.ordinal)
         at_target(p, who, op, c);
