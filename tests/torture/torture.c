@@ -556,6 +556,13 @@ static void play_gift(struct rng *r)
     do_give(P, "give to one who dies", do_alloc(P, NULL, 64), Q);
 }
 
+static void play_slot_gift(struct rng *r)
+{
+    (void)r;
+    if (do_pool_create(NULL))
+        do_slot_give(P, "slot give to one who dies", do_take(P, NULL, 16), Q);
+}
+
 static const struct {
     const char *name;
     play_fn *fn;
@@ -583,6 +590,7 @@ static const struct {
     {"waiters", play_waiters},
     {"death inside", play_inside},
     {"gifts", play_gift},
+    {"gifts of slots", play_slot_gift},
     {"a pool made", play_pool_making},
     {"a pool grows", play_pool_growth},
     {"slots of a pool", play_pool_slots},
@@ -805,24 +813,27 @@ static void removal(void **state)
 
 /* --- Gifts to one who dies ---------------------------------------------------------------------------------------- */
 
-/* P stops at a point of a gift; meanwhile Q, who is to have it, is killed and recovered, or the block is freed. Then P
- * goes on. Returns what it is told. */
-static int gift(const struct point *at, bool freed)
+/* P stops at a point of a gift, of a block or of a slot; meanwhile Q, who is to have it, is killed and recovered, or it is
+ * freed. Then P goes on. Returns what it is told. */
+static int gift(const struct point *at, bool freed, bool slot)
 {
     uint64_t pc;
     uint32_t tag;
     t.mode = STOP;
     t.target.ordinal = UINT32_MAX;
     scene_open(shape[0].size, shape[0].sector);
-    unsigned k = do_alloc(P, NULL, 64);
-    struct call c = {.verb = V_GIVE, .ref = sc.item[k].ref, .to = sc.id[Q]};
+    if (slot)
+        assert_true(do_pool_create(NULL));
+    struct slot *s = slot ? do_take(P, NULL, 16) : NULL;
+    unsigned k = slot ? 0 : do_alloc(P, NULL, 64);
+    struct call c = {.verb = slot ? V_SLOT_GIVE : V_GIVE, .ref = slot ? s->ref : sc.item[k].ref, .to = sc.id[Q]};
     struct control *ctl = told_to(P, &c);
     assert_true(proc_run_to(proc_of(P), at->pc, at->nth));
     if (!freed)
         kill_q();
     ok(enter(SURVIVOR, &tag));
     if (freed) {
-        int e = BID(SURVIVOR, .verb = V_FREE, .ref = c.ref);
+        int e = slot ? BID(Q, .verb = V_SLOT_FREE, .ref = c.ref) : BID(SURVIVOR, .verb = V_FREE, .ref = c.ref);
         assert_true(e == AMX_OK || e == AMX_E_STALE);
     } else {
         may_be_partial(BID(SURVIVOR, .verb = V_RECOVER));
@@ -831,15 +842,24 @@ static int gift(const struct point *at, bool freed)
     while (proc_step(proc_of(P), &pc))
         executed(pc);
     int e = ctl->call.answer;
-    sc.item[k].ref = ctl->call.out;
-    if (!freed && e == AMX_E_PEER_DEAD) { /* it is P's again, under the new reference */
-        void *p;
-        ok(amx_ptr(sc.look, sc.item[k].ref, &p));
-    } else if (freed && e == AMX_OK) { /* it was Q's before somebody tried to free it under its old reference */
-        sc.item[k].tag = sc.tag[Q];
-        sc.item[k].peer = peer_of[Q];
+    bool again = !freed && e == AMX_E_PEER_DEAD; /* it is P's again, under the new reference */
+    bool given = freed && e == AMX_OK; /* it was Q's before somebody tried to free it under its old reference */
+    if (slot) {
+        s->ref = ctl->call.out;
+        if (given) {
+            s->tag = slot_tag(Q);
+            s->peer = peer_of[Q];
+        } else if (!again) {
+            drop_slot(s);
+        }
     } else {
-        drop(k);
+        sc.item[k].ref = ctl->call.out;
+        if (given) {
+            sc.item[k].tag = sc.tag[Q];
+            sc.item[k].peer = peer_of[Q];
+        } else if (!again) {
+            drop(k);
+        }
     }
     t.stops++;
     ok(enter(SURVIVOR, &tag));
@@ -855,14 +875,15 @@ static void gifts(void **state)
     unsigned last = t.points, taken_back = 0, lost = 0, there = 0;
     (void)state;
     for (unsigned i = 0; i < last; i++) {
-        if (strcmp(t.point[i].op, "give to one who dies") != 0)
+        bool slot = strcmp(t.point[i].op, "slot give to one who dies") == 0;
+        if (!slot && strcmp(t.point[i].op, "give to one who dies") != 0)
             continue;
         there++;
-        int e = gift(&t.point[i], false);
+        int e = gift(&t.point[i], false, slot);
         assert_true(e == AMX_OK || e == AMX_E_PEER_DEAD);
         taken_back += e == AMX_E_PEER_DEAD;
         t.kills++;
-        e = gift(&t.point[i], true);
+        e = gift(&t.point[i], true, slot);
         assert_true(e == AMX_OK || e == AMX_E_STALE);
         lost += e == AMX_E_STALE;
     }
