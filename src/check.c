@@ -571,7 +571,8 @@ static void judge_head(struct check *c, struct sector *x)
         CORRUPT("extent", at, "a large block begins at unit %u of its sector", x->first);
         return;
     }
-    uint64_t w0 = amxi_ld64_rlx(&block(c, x, x->first)->w0), w1 = amxi_ld64_rlx(&block(c, x, x->first)->w1);
+    /* acquire: as in judge_chain */
+    uint64_t w0 = amxi_ld64_acq(&block(c, x, x->first)->w0), w1 = amxi_ld64_rlx(&block(c, x, x->first)->w1);
     uint32_t state = AMXI_W0_STATE(w0), bit = next_bit(x, 0), stray = next_bit(x, x->first + 1);
     count(c, state, (uint64_t)len * x->su + tail);
     if (bit != x->first)

@@ -298,11 +298,12 @@ static bool touched_by_dead(const struct amxi_seg *s, const struct dead *d, uint
     return false;
 }
 
+/* release: what was the dead one's here is so no more, for a check that meets the bit gone. Pairs with judge_owner */
 static void untouch(const struct amxi_seg *s, const struct dead *d, uint32_t sector)
 {
     for (uint32_t i = 0; i < s->g.handles; i++)
         if (is_dead(d, i + 1))
-            amxi_and64_rlx(amxi_touched(s, i) + sector / 64, ~(UINT64_C(1) << (sector & 63)));
+            amxi_and64_rel(amxi_touched(s, i) + sector / 64, ~(UINT64_C(1) << (sector & 63)));
 }
 
 /* Takes the sector over if a dead handle is inside, and makes it sound. */

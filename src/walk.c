@@ -39,10 +39,13 @@ static uint64_t word_of(const struct amxi_seg *s, uint32_t i)
     return amxi_ld64_acq(&amxi_sector(s, i)->word);
 }
 
-/* The large block in front ended at `from`; what is here contradicts that. */
+/* The large block in front ended at `from`; what is here contradicts that. Relaxed: if the sector's second look finds its word
+ * the same, what is here is what the first look acquired, and whoever left it so knew that the HEAD was gone: he ended it, or
+ * took the front back when amxi_cut_valid, which acquires, said so. It is not older than the HEAD, which came after the run's
+ * sectors were entered and was acquired too */
 static void overlap(struct amxi_look *l)
 {
-    if (amxi_ld64_again(&amxi_sector(l->s, l->large)->word) == l->large_word)
+    if (amxi_ld64_rlx(&amxi_sector(l->s, l->large)->word) == l->large_word)
         l->damaged = true;
     else
         l->busy = true; /* it was freed since: this sector is older than what we told of the ones before */

@@ -404,10 +404,32 @@ static int sum(const struct amx_block *b, void *ctx)
 static void walk_at_work(int fiber)
 {
     uint64_t told[2] = {0, 0};
-    if (fiber == 1)
+    if (fiber == 1) {
         check_at_work(1);
-    else if (amx_walk(me(0), sum, told) == AMX_OK)
-        must(told[1] == info_of(me(0)).data_bytes || lit.how.size > 4096);
+        return;
+    }
+    int e = amx_walk(me(0), sum, told);
+    must(e == AMX_OK || e == AMX_E_PARTIAL);
+    must(e != AMX_OK || told[1] == info_of(me(0)).data_bytes || lit.how.size > 4096);
+}
+
+/* The first headers of its kind are written where no headers were. */
+static void walk_alloc(int fiber)
+{
+    amx_ref ref;
+    if (fiber == 1)
+        must_ok(amx_alloc(me(1), lit.how.size, &ref));
+    else
+        walk_at_work(0);
+}
+
+/* Told of a large block, then its end. */
+static void walk_free_large(int fiber)
+{
+    if (fiber == 1)
+        must_ok(amx_free(me(1), lit.ref[X]));
+    else
+        walk_at_work(0);
 }
 
 static void dies(int fiber)
@@ -506,6 +528,8 @@ static const struct litmus {
     {"check_at_work_large", check_at_work, judged_on_the_way, {.size = 10000, .limit = 2000}},
     {"walk_at_work", walk_at_work, judged_on_the_way, {.size = 100, .limit = 2000}},
     {"walk_at_work_large", walk_at_work, judged_on_the_way, {.size = 10000, .limit = 2000}},
+    {"walk_alloc", walk_alloc, judged_on_the_way, {.size = 200, .bound = 2}},
+    {"walk_free_large", walk_free_large, judged_on_the_way, {.set = set_large, .size = LARGE_BYTES, .bound = 3}},
     {"object_recycle", object_recycle, judged_on_the_way, {.set = set_words}},
     {"give_killed", give_killed, nothing_is_lost, {.set = set_third_killed, .third_lives = true, .deaths = 1}},
     {"give_closing", give_closing, nothing_is_lost, {.third_lives = true, .deaths = 1, .eye = 2}},
@@ -538,6 +562,13 @@ static const struct litmus {
     {"check_adopt", check_touch, judged_on_the_way, {.set = set_public, .size = 1, .limit = 5000}},
     {"check_free", check_touch, judged_on_the_way, {.limit = 5000}},
     {"check_retire", check_retire, judged_on_the_way, {.set = set_seconds, .third_lives = true, .limit = 5000}},
+    {"check_adopt_large", check_touch, judged_on_the_way, {.set = set_public_large, .size = 1, .bound = 2}},
+    {"check_alloc_large", check_alloc_large, judged_on_the_way, {.bound = 2}},
+    {"check_retire_made", check_retire_made, judged_on_the_way, {.third_lives = true, .bound = 2}},
+    {"check_retire_large",
+     check_retire_large,
+     judged_on_the_way,
+     {.set = set_seconds_large, .third_lives = true, .bound = 2}},
     {"check_open", check_open, judged_on_the_way, {.limit = 5000}},
     {"check_enter", check_enter, judged_on_the_way, {.limit = 5000}},
     {"check_push", check_push, judged_on_the_way, {.limit = 5000}},

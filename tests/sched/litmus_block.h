@@ -147,6 +147,53 @@ static void check_retire(int fiber)
         amxi_retire(me(1));
 }
 
+static void set_public_large(void)
+{
+    set_large();
+    set_public();
+}
+
+static void set_seconds_large(void)
+{
+    must_ok(amx_alloc(me(1), LARGE_BYTES, &lit.mine));
+}
+
+/* Its inner sectors are met before its length is. */
+static void check_alloc_large(int fiber)
+{
+    amx_ref ref;
+    if (fiber == 0)
+        looks(0);
+    else
+        (void)amx_alloc(me(1), LARGE_BYTES, &ref);
+}
+
+/* What an owner has given away before he ended is not his. */
+static void check_retire_large(int fiber)
+{
+    if (fiber == 1)
+        must_ok(amx_publish(me(1), lit.mine));
+    check_retire(fiber);
+}
+
+static int not_half_made(const struct amx_finding *f, void *ctx)
+{
+    must(f->grade == AMX_GRADE_NOTE || strcmp(f->rule, "extent") != 0);
+    return complain(f, ctx);
+}
+
+/* Who has made a large block and ends leaves it whole. */
+static void check_retire_made(int fiber)
+{
+    struct amx_check_result r = {.struct_size = sizeof r};
+    if (fiber == 0) {
+        must_ok(amx_check(me(0), not_half_made, &r, &r));
+    } else if (amx_alloc(me(1), LARGE_BYTES, &lit.mine) == AMX_OK) {
+        must_ok(amx_publish(me(1), lit.mine));
+        amxi_retire(me(1));
+    }
+}
+
 static void check_open(int fiber)
 {
     if (fiber == 0)
