@@ -593,8 +593,8 @@ static void purge_objects(amx_t *h, struct dead *d)
         if (d->stop)
             return; /* the bits stay: what was not told is the next recovery's */
         for (uint32_t t = 0; t < s->g.handles; t++)
-            if (is_dead(d, t + 1))
-                (void)amxi_and32_rel(&amxi_handle(s, t)->objects, ~(1u << i)); /* their words are done with */
+            if (is_dead(d, t + 1)) /* release: their words are done with, also if we die before list_end says so */
+                (void)amxi_and32_rel(&amxi_handle(s, t)->objects, ~(1u << i));
     }
 }
 

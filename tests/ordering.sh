@@ -30,6 +30,15 @@ verdict "each row says access, partner, what goes wrong and the test" "$(awk -F'
         for (i = 2; i < NF; i++) if ($i ~ /^ *$/) bare = 1
         if (bare) print FNR ": " $0
     }' "$doc")"
+verdict "each row names a test that there is" "$(awk -F'|' '/^\| [a-z_]+\.[ch] \|/ { print $8 }' "$doc" | tr ';,' '\n\n' |
+    while read -r kind name rest; do
+        case $kind in
+        litmus | unfenced) file=tests/sched/litmus.c ;;
+        store) file=tests/sched/store_litmus.c ;;
+        *) file=/dev/null ;;
+        esac
+        [ -z "$rest" ] && grep -q "{\"$name\"," "$file" || echo "no test: $kind $name $rest"
+    done)"
 # What is not spelt with a helper's whole name would not be found above.
 verdict "no helper's name is pasted together" "$(grep -nE 'amxi_(ld|st|cas|add|sub|or|and)(##|[0-9]*_?##)' "${sources[@]}" |
     grep -v '^src/atomic\.h:')"

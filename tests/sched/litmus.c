@@ -6,11 +6,13 @@
  * -1: ends with the first that fails.
  */
 #include "amx_object.h"
+#include "extent.h"
 #include "object.h"
 #include "slot.h"
 
 #include "explore.h"
 
+#include <setjmp.h>
 #include <sys/wait.h>
 
 enum { X, Y, BLOCKS };
@@ -38,6 +40,7 @@ static struct lit {
     amx_slot slot[4];
     amx_t *opened;        /* a handle that a schedule opens */
     amx_ref mine;         /* what it has allocated */
+    uint32_t tag;         /* of a dead handle */
     struct amxi_seg next; /* of another attachment */
     amx_t *open[64];
 } lit, lit_begin; /* what is private to the processes is as it was, at the beginning of each schedule */
@@ -203,6 +206,14 @@ static void use(int fiber, void *p)
     mem_use(fiber, p);
 }
 
+/* Does whatever this one stores there come after the last change of it, by whomever? */
+static bool knows(int fiber, const void *p)
+{
+    uint32_t w = modelled(p), slot = w == WORDS ? 0 : mem.slot[w];
+    view_reach(&mem.seen[fiber], slot);
+    return mem.seen[fiber].at[slot] >= mem.last[slot];
+}
+
 /* --- Two that announce, then look --------------------------------------------------------------------------------- */
 
 static void announce_by_states(int fiber)
@@ -232,6 +243,7 @@ static void one_saw_nobody(void)
 }
 
 static void third_dies(void);
+static void ends(const amx_t *h);
 
 /* The receiver dies and is recovered meanwhile: no block carries a tag that is free. */
 static void give_to_the_dying(int fiber)
@@ -312,6 +324,26 @@ static void object_recycle(int fiber)
             must(AMXI_W0_OWNER(amxi_ld64_rlx(lit.data[X][1] + k)) != tag);
 }
 
+/* The last of its calls that tells of something: nobody is waited for from here on. */
+static int dies_telling(const struct amx_kept *k, void *ctx)
+{
+    if (k->how == AMX_KEPT_GIVEN) {
+        ends(me(0));
+        longjmp(*(jmp_buf *)ctx, 1);
+    }
+    return AMX_OK;
+}
+
+/* The same if that one has died on the way, and who recycles was not told of it. */
+static void object_recycle_killed(int fiber)
+{
+    jmp_buf death;
+    if (fiber == 1)
+        object_recycle(1);
+    else if (setjmp(death) == 0)
+        (void)amx_recover(me(0), 0, dies_telling, &death, NULL);
+}
+
 /* Another object in the place of the old one: what is read is all of the one or all of the other. */
 static void object_replace_read(int fiber)
 {
@@ -360,6 +392,8 @@ static void lit_restore(void)
         lit.opened->seg->open[lit.opened->tag - 1] = NULL;
     if (lit.opened)
         amxi_os_unmap(lit.opened, sizeof *lit.opened);
+    if (lit.next.base) /* the next schedule gives the same tickets */
+        amxi_os_unlock(lit.next.lock_fd, AMXI_LOCK_TICKET + (int64_t)lit.next.ticket);
     lit = lit_begin;
 }
 
@@ -432,9 +466,8 @@ static void walk_free_large(int fiber)
         walk_at_work(0);
 }
 
-static void dies(int fiber)
+static void ends(const amx_t *h)
 {
-    amx_t *h = scene.h[fiber];
     struct amxi_seg *s = h->seg;
     amxi_st64_sc(&amxi_handle(s, h->tag - 1)->word, AMXI_H_WORD(AMXI_H_DEAD, s->peer, h->epoch));
     amxi_peer_leave(s);
@@ -448,7 +481,7 @@ static void dies(int fiber)
 
 static void third_dies(void)
 {
-    dies(2);
+    ends(me(2));
 }
 
 static void set_allocated(void) /* for the straight line of a free, and with room for it */
@@ -495,6 +528,17 @@ static void set_words(void) /* of the dead one, in an object */
         amxi_st64_sc((amxi_a64 *)p + k, AMXI_W0(AMX_STATE_KEPT, scene.h[2]->tag, 1));
 }
 
+/* It had given something before; nothing of it but the words is left, as after a recovery that ended there. */
+static void set_words_and_gift(void)
+{
+    amx_ref ref;
+    set_words();
+    must_ok(amx_alloc(me(2), 96, &ref));
+    must_ok(amx_give(me(2), ref, amx_handle_id(me(1)), &ref));
+    must_ok(amx_trim(me(2)));
+    amxi_st64_rlx(amxi_touched(me(2)->seg, me(2)->tag - 1), 0);
+}
+
 /* --- All ----------------------------------------------------------------------------------------------------------- */
 
 static const struct litmus {
@@ -531,6 +575,7 @@ static const struct litmus {
     {"walk_alloc", walk_alloc, judged_on_the_way, {.size = 200, .bound = 2}},
     {"walk_free_large", walk_free_large, judged_on_the_way, {.set = set_large, .size = LARGE_BYTES, .bound = 3}},
     {"object_recycle", object_recycle, judged_on_the_way, {.set = set_words}},
+    {"object_recycle_killed", object_recycle_killed, judged_on_the_way, {.set = set_words_and_gift, .bound = 3}},
     {"give_killed", give_killed, nothing_is_lost, {.set = set_third_killed, .third_lives = true, .deaths = 1}},
     {"give_closing", give_closing, nothing_is_lost, {.third_lives = true, .deaths = 1, .eye = 2}},
     {"give_next_tenant", give_next_tenant, not_the_next_tenants, {.set = set_third_killed, .third_lives = true}},
@@ -586,6 +631,14 @@ static const struct litmus {
     {"list_recycle", list_recycle, mine_lives, {.limit = 0}},
     {"retire_recycle", retire_recycle, nothing_is_lost, {.third_lives = true}},
     {"retire_open", retire_open, judged_on_the_way, {.third_lives = true}},
+    {"touch_recycle", touch_recycle, judged_on_the_way, {.set = set_untouched, .third_lives = true}},
+    {"untouch_open",
+     untouch_open,
+     judged_on_the_way,
+     {.set = set_fourths_kept, .third_lives = true, .fibers = 3, .bound = 2}},
+    {"bury_enter", bury_enter, judged_on_the_way, {.third_lives = true, .bound = 2}},
+    {"die_recycle", die_recycle, no_orphans, {.third_lives = true}},
+    {"bury_opening", bury_opening, next_is_open, {.set = set_killed_before_opening, .third_lives = true, .bound = 3}},
     {"unshare_share", unshare_share, both_are_counted, {.set = set_threads}},
     {"pool_state_get", pool_state_get, judged_on_the_way, {.set = set_slots}},
     {"pool_killed_alloc",

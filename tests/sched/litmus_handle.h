@@ -13,13 +13,17 @@ static amx_id id_of_third(void)
     return AMXI_ID(scene.h[2]->tag, scene.h[2]->epoch);
 }
 
-/* The kernel and /proc say that the third is gone; nobody has noticed. */
-static void set_third_killed(void)
+/* The kernel and /proc say that it is gone; nobody has noticed. */
+static void killed(struct amxi_seg *s)
 {
-    struct amxi_seg *s = scene.h[2]->seg;
     amxi_a64 *pid = &amxi_peer(s, s->peer)->pid;
     amxi_os_unlock(s->lock_fd, AMXI_LOCK_TICKET + (int64_t)s->ticket);
     pid->v_ = INT32_MAX | pid->v_ >> 32 << 32;
+}
+
+static void set_third_killed(void)
+{
+    killed(scene.h[2]->seg);
 }
 
 static void recover(int fiber)
@@ -122,6 +126,59 @@ static void mine_lives(void)
     nothing_is_lost();
 }
 
+static void set_untouched(void)
+{
+    amxi_st64_rlx(amxi_touched(me(0)->seg, me(0)->tag - 1), 0);
+}
+
+/* A tag is not given anew while the touched bits of its last tenant stand, also by who was not told of his death. */
+static void touch_recycle(int fiber)
+{
+    if (fiber == 0) {
+        amxi_touch(me(0)->seg, me(0)->tag, 0); /* its first */
+        ends(me(0));
+    } else {
+        amxi_recycle(me(1)->seg);
+        uint32_t st = AMXI_H_STATUS(amxi_ld64_rlx(&entry_of(0)->word));
+        must(st == AMXI_H_OPEN || st == AMXI_H_DEAD);
+    }
+}
+
+/* The handle of a thread of the third that ended, with a kept block and a touched bit: 3 others are open. */
+static void set_fourths_kept(void)
+{
+    amx_t *h;
+    amx_ref ref;
+    must_ok(amx_share(me(2), &h));
+    must_ok(amx_alloc(h, 96, &ref));
+    must_ok(amx_set_state(h, ref, AMX_STATE_KEPT));
+    must_ok(amx_trim(h));
+    lit.tag = h->tag;
+    amxi_st64_rlx(&amxi_handle(h->seg, h->tag - 1)->word, AMXI_H_WORD(AMXI_H_DEAD, h->seg->peer, h->epoch));
+}
+
+static int recover_within(const struct amx_kept *k, void *ctx)
+{
+    (void)k;
+    (void)ctx;
+    recover(0);
+    return AMX_OK;
+}
+
+/* Two have a dead one on their lists; the second, to whom nothing is left of it, still clears its touched bits. Whoever has the
+ * tag next knows of that: a bit of his own would go. */
+static void untouch_open(int fiber)
+{
+    if (fiber == 0) {
+        int e = amx_recover(me(0), 0, recover_within, NULL, NULL);
+        must(e == AMX_OK || e == AMX_E_PARTIAL);
+    } else if (fiber == 1) {
+        amxi_recycle(me(1)->seg);
+    } else if (open_handle(2)->tag == lit.tag) {
+        must(knows(2, amxi_touched(me(2)->seg, lit.tag - 1)));
+    }
+}
+
 /* Nobody's sector is taken whose tag was free a moment ago. */
 static void open_enter(int fiber)
 {
@@ -180,6 +237,13 @@ static struct amxi_seg enter(int fiber, const char *name)
     return s;
 }
 
+static void open_next(int fiber)
+{
+    lit.next = enter(fiber, "next");
+    lit.next.open = lit.open;
+    must_ok(amxi_handle_open(&lit.next, false, false, &lit.opened));
+}
+
 /* The next tenant of a peer's entry knows of all that the last one did there. */
 static void leave_enter(int fiber)
 {
@@ -202,6 +266,42 @@ static void killed_enter(int fiber)
     } else {
         amxi_recycle(me(2)->seg);
         (void)enter(2, "next");
+    }
+}
+
+/* One that was killed before it had a handle, which would say the same. */
+static void bury_enter(int fiber)
+{
+    if (fiber == 0) {
+        struct amxi_seg s = enter(0, "former");
+        use(0, &amxi_peer(&s, s.peer)->name[0]);
+        mem_die(0); /* the kernel tells it to who asks from here on */
+        killed(&s);
+        recover(0);
+    } else {
+        amxi_recycle(me(1)->seg);
+        lit.next = enter(1, "next");
+    }
+}
+
+/* An entry of a peer that has died is not free before its handles are, also if these are new to who looks. */
+static void die_recycle(int fiber)
+{
+    if (fiber == 0) {
+        open_next(0);
+        ends(lit.opened);
+    } else {
+        amxi_recycle(me(1)->seg);
+    }
+}
+
+static void no_orphans(void)
+{
+    const struct amxi_seg *s = me(1)->seg;
+    for (uint32_t i = 0; i < s->g.handles; i++) {
+        uint64_t w = amxi_ld64_rlx(&amxi_handle(s, i)->word);
+        must(AMXI_H_STATUS(w) == AMXI_H_FREE ||
+             AMXI_PEER_STATUS(amxi_ld64_rlx(&amxi_peer(s, AMXI_H_PEER(w))->word)) != AMXI_PEER_FREE);
     }
 }
 
@@ -311,11 +411,30 @@ static void set_former_peer(void)
 static void bury_next(int fiber)
 {
     recover(fiber);
+    if (fiber == 1)
+        open_next(1);
+}
+
+/* Nor one that is being opened. */
+static void bury_opening(int fiber)
+{
+    amxi_recycle(me(fiber)->seg);
     if (fiber == 1) {
         lit.next = enter(1, "next");
+        mem_thread(1); /* not the one that attached */
         lit.next.open = lit.open;
         must_ok(amxi_handle_open(&lit.next, false, false, &lit.opened));
     }
+}
+
+/* One was killed before it had a handle. Entries of handles are their tenants' (mem.owned), as long as these live. */
+static void set_killed_before_opening(void)
+{
+    struct amxi_seg s = enter(2, "former");
+    const struct amxi_region_body *r = &s.g.region[AMXI_R_HANDLES];
+    killed(&s);
+    mem.owned[0] = (uint32_t)(r->offset / 8);
+    mem.owned[1] = (uint32_t)((r->offset + r->size) / 8);
 }
 
 static void next_is_open(void)

@@ -469,7 +469,7 @@ static void pool_check_owner(int fiber)
     struct amx_pool_check_result r = {.struct_size = sizeof r};
     if (fiber == 0) {
         must_ok(amx_pool_free(&lit.pool[0], lit.slot[0]));
-        dies(0);
+        ends(me(0));
     } else {
         must_ok(amx_pool_check(&lit.pool[1], NULL, NULL, &r));
         must(r.undone == 0);

@@ -292,6 +292,12 @@ static void mem_fence(unsigned fiber, bool acquire)
         view_join(acquire ? &mem.seen[fiber] : &mem.fence[fiber], acquire ? &mem.read[fiber] : &mem.seen[fiber]);
 }
 
+/* From here on the fiber is another thread, which knows of what the first one did, but has made no fence itself. */
+static inline void mem_thread(unsigned fiber)
+{
+    mem.fence[fiber].n = mem.read[fiber].n = 0;
+}
+
 /* Payload: stores a value that was not there before. What raced is told by mem.raced. */
 static inline void mem_use(int fiber, amxi_a64 *p)
 {

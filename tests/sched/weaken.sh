@@ -5,16 +5,16 @@
 #   litmus NAME     tests/sched/litmus.c with MEMORY=c11
 #   store NAME      tests/sched/store_litmus.c with MEMORY=c11
 #   unfenced NAME   tests/sched/litmus.c with MEMORY=unfenced
-# or the row says why nothing of the kind can notice: "none (x)", with x explained below the tables. A row with (n) stands for
-# n sites, each of which must be noticed by one of its tests. With sites: these only. DIR: for the copy and its builds.
+# A row with (n) stands for n sites, each of which must be noticed by one of its tests. With sites: these only. DIR: for the
+# copy and its builds.
 # Environment: EFFORT (10), how many times as many schedules as `make test` runs.
 # Prints a row for each and ends with one line:
-#   orders: sites=N weakened=N caught=N kept_by_reason=N missed=N
+#   orders: sites=N weakened=N caught=N missed=N
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 dir=$1
 shift
-copy=$dir/copy sites=0 weakened=0 caught=0 kept=0 missed=0
+copy=$dir/copy sites=0 weakened=0 caught=0 missed=0
 export EFFORT=${EFFORT:-10}
 jobs=-j$(nproc)
 
@@ -127,15 +127,10 @@ while IFS='|' read -r _ file function helper _ _ _ test _; do
     n=${n//[()]/}
     wanted "$file:$function:$helper" || continue
     sites=$((sites + ${n:-1}))
-    if [[ $test = *"none ("* ]]; then
-        kept=$((kept + ${n:-1}))
-        echo "# $file:$function:$helper: kept, ${test#"${test%%[! ]*}"}"
-        continue
-    fi
     mapfile -t tests < <(sed 's/[;,]/\n/g' <<<"$test" | sed 's/^ *//; s/ *$//')
     for ((k = 1; k <= ${n:-1}; k++)); do
         weaken "$file" "$function" "$helper" "$k" "${tests[@]}"
     done
 done < <(grep -E '^\| [a-z_]+\.[ch] \|' docs/ordering.md)
-echo "orders: sites=$sites weakened=$weakened caught=$caught kept_by_reason=$kept missed=$missed"
+echo "orders: sites=$sites weakened=$weakened caught=$caught missed=$missed"
 [ "$missed" = 0 ]
