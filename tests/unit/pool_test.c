@@ -279,7 +279,7 @@ static void d1_d2_no_slot_is_lost(void **state)
         switch (at) {
         case 0: /* allocate: hint cleared, word not yet his; free: word free, hint not yet set */
             ok(amx_pool_free(&r.pool[0], s));
-            (void)amxi_and64_rlx(pool_hint(&r.pool[0], s), ~(UINT64_C(1) << AMX_SLOT_INDEX(s)));
+            (void)amxi_and64_rel(pool_hint(&r.pool[0], s), ~(UINT64_C(1) << AMX_SLOT_INDEX(s)));
             break;
         case 1: /* allocated, told nobody */
             break;
@@ -702,7 +702,7 @@ static void check_finds(void **state)
     pool_all_free(&r.pool[1], r.owner[1]);                           /* sets the hints that room_bury could not */
     (void)amxi_or64_rlx(pool_hint(&r.pool[0], s), UINT64_C(1) << 8); /* beyond the last slot */
     fails(AMX_E_CORRUPT, amx_pool_check(&r.pool[1], NULL, NULL, NULL));
-    (void)amxi_and64_rlx(pool_hint(&r.pool[0], s), 0xfe); /* and one that is missing */
+    (void)amxi_and64_rel(pool_hint(&r.pool[0], s), 0xfe); /* and one that is missing */
     unsigned n[3] = {0};
     ok(amx_pool_check(&r.pool[1], count_finding, n, NULL));
     assert_int_equal(n[AMX_GRADE_NOTE], 1);
