@@ -26,6 +26,7 @@ struct how {
     int eye;      /* who looks afterwards if the first has died; 0: the second */
     bool in_turn; /* one after the other; older values are all that there is to explore */
     bool third_lives;
+    bool few_tickets; /* of struct explore */
 };
 
 static struct lit {
@@ -615,7 +616,7 @@ static const struct litmus {
      judged_on_the_way,
      {.set = set_seconds_large, .third_lives = true, .bound = 2}},
     {"check_open", check_open, judged_on_the_way, {.limit = 5000}},
-    {"check_enter", check_enter, judged_on_the_way, {.limit = 5000}},
+    {"check_enter", check_enter, judged_on_the_way, {.limit = 5000, .few_tickets = true}},
     {"check_push", check_push, judged_on_the_way, {.limit = 5000}},
     {"check_add", check_add, judged_on_the_way, {.set = set_public, .limit = 5000}},
     {"killed_adopt",
@@ -684,6 +685,7 @@ static const struct litmus {
 
 static void set_up(const struct litmus *l)
 {
+    x.few_tickets = l->how.few_tickets;
     explore_open();
     lit.how = l->how;
     for (int i = 0; i < BLOCKS; i++) {
