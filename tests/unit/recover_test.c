@@ -429,9 +429,10 @@ static void stopped_peer(void **state)
     must(kill(c.pid, SIGSTOP) == 0);
     must(waitpid(c.pid, &status, WUNTRACED) == c.pid && WIFSTOPPED(status));
     s = look(h);
-    bool blind = emulated("it makes up /proc/self/stat");
+    bool blind = emulated("it makes up /proc/self/stat"); /* by chance it may be right */
     for (int i = 0; i < s.n; i++)
-        assert_int_equal(s.peer[i].stopped, s.peer[i].pid == (uint32_t)c.pid && !blind);
+        if (s.peer[i].pid != (uint32_t)c.pid || !blind)
+            assert_int_equal(s.peer[i].stopped, s.peer[i].pid == (uint32_t)c.pid);
     fails(AMX_E_ALIVE, amx_recover(h, ticket_of(h, c.pid), NULL, NULL, NULL));
     killed(&c);
     ok(amx_recover(h, 0, NULL, NULL, NULL));

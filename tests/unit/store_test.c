@@ -92,6 +92,8 @@ static void no_system_call(void **state)
     int fd[2];
     char done = 0;
     (void)state;
+    if (emulated("no seccomp"))
+        return;
     assert_int_equal(pipe(fd), 0);
     pid_t pid = fork();
     if (pid == 0) {
@@ -115,6 +117,8 @@ static void a_system_call_is_noticed(void **state)
 {
     struct room r;
     (void)state;
+    if (emulated("no seccomp"))
+        return;
     pid_t heap = fork();
     if (heap == 0) {
         no_malloc = true;
@@ -560,7 +564,7 @@ static void read_only_and_forked(void **state)
     assert_true(seen.places == DEPTH && seen.readers == 1 && seen.token == t && seen.sequence == 5);
     (void)store_clean(&s);
     ok(amx_close(ro));
-    pid_t pid = fork();
+    pid_t pid = emulated("a fork does not wipe what is private") ? -1 : fork();
     if (pid == 0) { /* its guards are the parent's */
         must(amx_msg_read(r.a, t, &g) == AMX_E_FORKED && amx_msg_store(r.a, NULL, NULL, 0, &out) == AMX_E_FORKED);
         must(amx_store_available(r.a, &(uint32_t){0}) == AMX_E_FORKED);
@@ -569,7 +573,8 @@ static void read_only_and_forked(void **state)
         must(amx_msg_free(r.a, t) == AMX_E_FORKED && amx_store_remove(r.a) != AMX_OK);
         _exit(0);
     }
-    wait_ok(pid);
+    if (pid > 0)
+        wait_ok(pid);
     fails(AMX_E_BORROW_ACTIVE, amx_msg_free(r.b, t));
     amx_read_end(&mine);
     ok(amx_write_end(&own));
