@@ -493,7 +493,7 @@ static bool recycle(const struct amxi_seg *s)
 
 /* --- All of it --- */
 
-/* sc, of recoveries that others have begun: it is behind our `purging`, and older than no gift that its giver died in. */
+/* sc, pairs with recycle and bury_handles of others: it is behind our `purging`, and older than no gift that its giver died in. */
 static bool buried(const struct amxi_seg *s, uint32_t tag, uint32_t *peer)
 {
     uint64_t w = amxi_ld64_sc(&amxi_handle(s, tag - 1)->word);
@@ -593,7 +593,7 @@ static void purge_objects(amx_t *h, struct dead *d)
         if (d->stop)
             return; /* the bits stay: what was not told is the next recovery's */
         for (uint32_t t = 0; t < s->g.handles; t++)
-            if (is_dead(d, t + 1)) /* release: their words are done with, also if we die before list_end says so */
+            if (is_dead(d, t + 1)) /* release, to recycle: their words are done with, also if we die before list_end */
                 (void)amxi_and32_rel(&amxi_handle(s, t)->objects, ~(1u << i));
     }
 }

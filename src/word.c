@@ -100,13 +100,14 @@ int amxi_word_giving(const amx_t *h, amx_id to)
 {
     if (AMXI_ID_TAG(to) - 1u >= h->seg->g.handles || !AMXI_ID_EPOCH(to))
         return AMX_E_INVAL;
-    amxi_st32_sc(&amxi_handle(h->seg, h->tag - 1)->giving, AMXI_ID_TAG(to));
+    amxi_st32_sc(&amxi_handle(h->seg, h->tag - 1)->giving, AMXI_ID_TAG(to)); /* pairs with given_to of recover.c */
     return AMX_OK;
 }
 
 void amxi_word_given(const amx_t *h)
 {
-    amxi_st32_rel(&amxi_handle(h->seg, h->tag - 1)->giving, 0); /* who sees that we have done sees what */
+    /* pairs with given_to: who sees that we have done sees what */
+    amxi_st32_rel(&amxi_handle(h->seg, h->tag - 1)->giving, 0);
 }
 
 int amxi_word_take_back(const amx_t *h, amxi_a64 *word, uint64_t *w, amx_id to, uint32_t was)

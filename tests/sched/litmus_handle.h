@@ -237,11 +237,16 @@ static struct amxi_seg enter(int fiber, const char *name)
     return s;
 }
 
+static void open_in_next(void)
+{
+    lit.next.open = lit.open;
+    must_ok(amxi_handle_open(&lit.next, false, false, &lit.opened));
+}
+
 static void open_next(int fiber)
 {
     lit.next = enter(fiber, "next");
-    lit.next.open = lit.open;
-    must_ok(amxi_handle_open(&lit.next, false, false, &lit.opened));
+    open_in_next();
 }
 
 /* The next tenant of a peer's entry knows of all that the last one did there. */
@@ -422,8 +427,7 @@ static void bury_opening(int fiber)
     if (fiber == 1) {
         lit.next = enter(1, "next");
         mem_thread(1); /* not the one that attached */
-        lit.next.open = lit.open;
-        must_ok(amxi_handle_open(&lit.next, false, false, &lit.opened));
+        open_in_next();
     }
 }
 

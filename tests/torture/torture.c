@@ -842,24 +842,20 @@ static int gift(const struct point *at, bool freed, bool slot)
     while (proc_step(proc_of(P), &pc))
         executed(pc);
     int e = ctl->call.answer;
-    bool again = !freed && e == AMX_E_PEER_DEAD; /* it is P's again, under the new reference */
-    bool given = freed && e == AMX_OK; /* it was Q's before somebody tried to free it under its old reference */
-    if (slot) {
-        s->ref = ctl->call.out;
-        if (given) {
-            s->tag = slot_tag(Q);
-            s->peer = peer_of[Q];
-        } else if (!again) {
-            drop_slot(s);
-        }
+    *(slot ? &s->ref : &sc.item[k].ref) = ctl->call.out;
+    if (!freed && e == AMX_E_PEER_DEAD) { /* it is P's again, under the new reference */
+        struct amx_pool pool;
+        void *p;
+        if (slot)
+            ok(pool_seen_by(sc.look, &pool));
+        ok(slot ? amx_pool_ptr(&pool, s->ref, &p, NULL) : amx_ptr(sc.look, sc.item[k].ref, &p));
+    } else if (freed && e == AMX_OK) { /* it was Q's before somebody tried to free it under its old reference */
+        *(slot ? &s->tag : &sc.item[k].tag) = sc.tag[Q];
+        *(slot ? &s->peer : &sc.item[k].peer) = peer_of[Q];
+    } else if (slot) {
+        drop_slot(s);
     } else {
-        sc.item[k].ref = ctl->call.out;
-        if (given) {
-            sc.item[k].tag = sc.tag[Q];
-            sc.item[k].peer = peer_of[Q];
-        } else if (!again) {
-            drop(k);
-        }
+        drop(k);
     }
     t.stops++;
     ok(enter(SURVIVOR, &tag));
